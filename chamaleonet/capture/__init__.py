@@ -1,0 +1,1 @@
+"""Bytes come in: capture files, the packet ring and packet-ins become batches of packets."""

@@ -1,0 +1,1 @@
+"""Headers become columns, columns a flow table, the table verdict events."""

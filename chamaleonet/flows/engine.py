@@ -1,0 +1,232 @@
+"""The flow engine: batches of packets and the time go in, verdict events come out.
+
+It reads no clock and opens no socket; the live controller, the offline replay and the tests all
+feed this one engine.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chamaleonet.flows.decode import Decoder
+from chamaleonet.flows.headers import Counted
+from chamaleonet.flows.judge import BROKEN, DONE, end_flows, judge_packets, pass_time
+from chamaleonet.flows.records import FLOW, Direction
+from chamaleonet.flows.table import Register, new_table
+from chamaleonet.flows.transitions import ERRONEOUS, VERDICTS, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from chamaleonet.capture.batch import PacketBatch
+
+_LIMITED_BROADCAST = 0xFFFFFFFF
+# Later timestamps are taken as this one, so that adding a timeout cannot overflow.
+_LATEST = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the contract leaves to the operator.
+
+    Attributes:
+        internal: prefixes of the network's own hosts.
+        timeout: ns without an answer until a flow is unanswered.
+        idle_timeout: ns without a packet until a flow is forgotten; more than ``timeout``.
+        max_flows: how many flows the table holds, at most 2**31 - 4.
+        capture: the states whose packets are captured, some of transitions.CAPTURABLE.
+    """
+
+    internal: tuple[IPv4Network | IPv6Network, ...]
+    timeout: int = 3 * 10**9
+    idle_timeout: int = 180 * 10**9
+    max_flows: int = 1_000_000
+    capture: tuple[State, ...] = ERRONEOUS
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the engine has to tell, in the order in which it happened.
+
+    The arrays are borrowed: the engine's next step overwrites them.
+
+    Attributes:
+        events: FLOW_EVENT, shape (n,).
+        packets: CAPTURED, shape (m,).
+        data: uint8: the packets' bytes.
+    """
+
+    events: NDArray[Any]
+    packets: NDArray[Any]
+    data: NDArray[np.uint8]
+
+
+class Engine:
+    """Judges packets by docs/verdicts.md.
+
+    Args:
+        settings: what the operator chose.
+        judged: the states whose entry is told by a JUDGED event.
+        ended: the states (a flow's last) whose end is told by an ENDED event.
+        packets: whether captured packets are handed out; they are counted in any case.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        judged: tuple[State, ...] = (),
+        ended: tuple[State, ...] = (),
+        packets: bool = False,
+    ) -> None:
+        # The hash's keys are this process's secret, so that nobody can aim for one slot.
+        keys = np.frombuffer(secrets.token_bytes(11 * 8), np.uint64)
+        self._table = new_table(
+            internal=_merge(settings.internal),
+            timeout=settings.timeout,
+            idle_timeout=settings.idle_timeout,
+            rows=settings.max_flows,
+            keys=keys,
+            capture=settings.capture,
+            judged=judged,
+            ended=ended,
+            packets=packets,
+        )
+        self.decoder = Decoder(_broadcast(settings.internal), keys)
+
+    def judge(
+        self, batch: PacketBatch, headers: NDArray[Any] | None = None
+    ) -> Iterator[Output]:
+        """Judge a batch of packets; the iterator must be exhausted before the next step.
+
+        Args:
+            batch: the packets, in the order in which they were seen.
+            headers: what ``decoder.decode(batch)`` returned, if another thread has done it.
+        """
+        if headers is None:
+            headers = self.decoder.decode(batch)
+        done, status = 0, DONE
+        while done < len(headers) or status != DONE:
+            done, status = judge_packets(
+                self._table, headers, batch.buffer, batch.offset, batch.link, done
+            )
+            yield from self._emptied(status)
+
+    def advance(self, now: int) -> Iterator[Output]:
+        """Let time pass without a packet, to ``now`` (ns); it never runs backwards."""
+        return self._until_done(lambda: pass_time(self._table, min(now, _LATEST)))
+
+    def finish(self) -> Iterator[Output]:
+        """End every flow, as a capture's end does; what is undecided stays pending."""
+        return self._until_done(lambda: end_flows(self._table, -1))
+
+    def forget(self, row: int) -> Iterator[Output]:
+        """End one flow, named by the row that its events bear; ended already, nothing happens."""
+        return self._until_done(lambda: end_flows(self._table, row))
+
+    def _until_done(self, step: Callable[[], int]) -> Iterator[Output]:
+        status = -1
+        while status != DONE:
+            status = step()
+            yield from self._emptied(status)
+
+    def _emptied(self, status: int) -> Iterator[Output]:
+        """Hand the outputs out and empty them."""
+        if status == BROKEN:
+            raise AssertionError("an event that is illegal in the flow's state")
+        table, registers = self._table, self._table.registers
+        events, captures = registers[Register.EVENTS], registers[Register.CAPTURES]
+        if events or captures:
+            yield Output(
+                table.events[:events],
+                table.captures[:captures],
+                table.data[: registers[Register.DATA]],
+            )
+            registers[[Register.EVENTS, Register.CAPTURES, Register.DATA]] = 0
+
+    def _count(self, register: Register) -> int:
+        return int(self._table.registers[register])
+
+    @property
+    def now(self) -> int:
+        """The largest timestamp so far, ns."""
+        return self._count(Register.NOW)
+
+    @property
+    def tracked_flows(self) -> int:
+        """Flows in the table."""
+        return self._count(Register.LIVE)
+
+    @property
+    def pending_flows(self) -> int:
+        """Flows that wait for an answer."""
+        return self._count(Register.PENDING)
+
+    @property
+    def untracked(self) -> int:
+        """Packets that would have opened a flow, but found the table full."""
+        return self._count(Register.UNTRACKED)
+
+    @property
+    def packets(self) -> int:
+        """Packets judged so far."""
+        return self._count(Register.PACKETS)
+
+    def live_flows(self, states: tuple[State, ...]) -> NDArray[Any]:
+        """Return copies of the live flows in these states: FLOW, shape (n,)."""
+        flows = self._table.flows[: self._count(Register.ROWS_USED)]
+        live: NDArray[Any] = flows[np.isin(flows["state"], states)]
+        assert live.dtype == FLOW
+        return live
+
+    def summary(self) -> dict[str, Any]:
+        """Return section 6 of the contract, and ``untracked`` and ``evicted`` packets and flows."""
+        counted = self._table.counted
+        verdicts = self._table.verdicts[:, VERDICTS]
+
+        def named(counts: NDArray[np.int64]) -> dict[str, int]:
+            labels = (state.label for state in VERDICTS)
+            return dict(zip(labels, counts.tolist(), strict=True))
+
+        return {
+            "packets": self.packets,
+            "bytes": self._count(Register.BYTES),
+            **{kind.label: int(counted[kind]) for kind in list(Counted)[: Counted.ICMP_ERRORS]},
+            "icmp_errors": int(counted[Counted.ICMP_ERRORS]),
+            "icmp_info": int(counted[Counted.ICMP_INFO]),
+            "orphans": self._count(Register.ORPHANS),
+            "flow_packets": int(counted[Counted.FLOW_PACKETS]),
+            "flows": int(verdicts.sum()),
+            "verdicts": named(verdicts.sum(axis=0)),
+            "directions": {way.label: named(verdicts[way]) for way in Direction},
+            "captured_packets": self._count(Register.CAPTURED),
+            "untracked": self.untracked,
+            "evicted": self._count(Register.EVICTED),
+        }
+
+
+def _merge(
+    prefixes: tuple[IPv4Network | IPv6Network, ...],
+) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return prefixes that cover the same addresses, but do not overlap."""
+    return (
+        *collapse_addresses(p for p in prefixes if isinstance(p, IPv4Network)),
+        *collapse_addresses(p for p in prefixes if isinstance(p, IPv6Network)),
+    )
+
+
+def _broadcast(prefixes: tuple[IPv4Network | IPv6Network, ...]) -> NDArray[np.uint32]:
+    """Return the addresses that reach no single host; a /31 has no broadcast (RFC 3021)."""
+    directed = {
+        int(prefix.broadcast_address)
+        for prefix in prefixes
+        if isinstance(prefix, IPv4Network) and prefix.prefixlen < 31
+    }
+    return np.array(sorted(directed | {_LIMITED_BROADCAST}), np.uint32)
