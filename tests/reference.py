@@ -23,7 +23,11 @@ REPLIES = {4: {0: "echo", 14: "time", 16: "info", 18: "mask"}, 6: {129: "echo"}}
 
 
 class Seen(Exception):  # noqa: N818 - it is an answer, not an error
-    """The packet is counted under this name and goes no further."""
+    """The packet is counted under this name and goes no further; its headers end at ``cut``."""
+
+    def __init__(self, name, cut=None):
+        super().__init__(name)
+        self.cut = cut
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Flow:
     state: str
     first_packet: tuple
     first_is_reply: bool
+    vlan: int = 0
     closing: bool = False
     delivered: bool = False
     attempts: int = 0
@@ -113,7 +118,7 @@ def network_layer(version, data, at, quoted=False):
         if header > room or (0 < total < header and not quoted):
             raise Seen("malformed")
         if struct.unpack_from(">H", data, at + 6)[0] & 0x1FFF:
-            raise Seen("fragments")
+            raise Seen("fragments", at + header)
         source = ipaddress.IPv4Address(data[at + 12 : at + 16])
         target = ipaddress.IPv4Address(data[at + 16 : at + 20])
         end = min(room, total) if total and not quoted else room
@@ -132,7 +137,7 @@ def network_layer(version, data, at, quoted=False):
         if end - at < size:
             raise Seen("malformed")
         if following == 44 and struct.unpack_from(">H", data, at + 2)[0] & 0xFFF8:
-            raise Seen("fragments")
+            raise Seen("fragments", at + 8)
         following, at = data[at], at + size
     return following, source, target, at, end
 
@@ -178,8 +183,8 @@ def quote(version, data, at, end, outer_target):
         protocol, source, target, after, _ = network_layer(version, data[:end], at, quoted=True)
         cut = after
         packet = transport(version, protocol, source, target, data, after, end, quoted=True)
-    except Seen:
-        return None, cut
+    except Seen as why:
+        return None, why.cut or cut
     if not isinstance(packet, Packet):
         return None, cut
     return (packet if source == outer_target else None), packet.cut
@@ -196,7 +201,7 @@ class Judge:
             if prefix.version == 4 and prefix.prefixlen < 31
         }
         self.timeout, self.idle = timeout, idle
-        self.capture = capture or ("unanswered", "icmp_error")
+        self.capture = ("unanswered", "icmp_error") if capture is None else capture
         self.now = 0
         self.flows: dict[tuple, Flow] = {}
         self.ended: list[Flow] = []
@@ -304,7 +309,7 @@ class Judge:
             state = "midstream"
         flow = Flow(
             packet.source, packet.target, packet.key, self.now, self.now, state,
-            (time, min(packet.cut, 128)), packet.reply,
+            (time, min(packet.cut, 128)), packet.reply, packet.vlan,
         )  # fmt: skip
         flow.packets[0], flow.octets[0] = 1, wire_length
         flow.attempts = int(self.is_request(packet))
@@ -331,7 +336,6 @@ class Judge:
                 flow.packets.reverse()
                 flow.octets.reverse()
                 flow.attempts += 1
-                flow.reply_delay = 0
                 flow.first_is_reply = False
                 self.judge(flow, "answered", self.now)
         elif packet.tcp and packet.flags & RST:

@@ -418,9 +418,11 @@ class Decoder:
         self._broadcast = broadcast
         self._keys = keys
 
-    def decode(self, batch: PacketBatch) -> NDArray[Any]:
-        """Return the HEADERS records of a batch, shape (N,), freshly allocated."""
-        headers = np.empty(len(batch), HEADERS)
+    def decode(self, batch: PacketBatch, room: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return the HEADERS records of a batch, shape (N,), in ``room`` if it is large enough."""
+        if room is None or len(room) < len(batch):
+            room = np.empty(len(batch), HEADERS)
+        headers = room[: len(batch)]
         decode_packets(
             batch.buffer, batch.offset, batch.length, batch.wire_length, batch.time, batch.link,
             self._broadcast, self._keys, headers,

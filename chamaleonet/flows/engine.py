@@ -16,9 +16,10 @@ import numpy as np
 from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.headers import Counted
 from chamaleonet.flows.judge import BROKEN, DONE, end_flows, judge_packets, pass_time
-from chamaleonet.flows.records import FLOW, Direction
+from chamaleonet.flows.records import FLOW, MARK_CLOSING, Direction
 from chamaleonet.flows.table import Register, new_table
 from chamaleonet.flows.transitions import ERRONEOUS, VERDICTS, State
+from chamaleonet.units import PRIVATE, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ class Settings:
         capture: the states whose packets are captured, some of transitions.CAPTURABLE.
     """
 
-    internal: tuple[IPv4Network | IPv6Network, ...]
+    internal: tuple[Network, ...] = PRIVATE
     timeout: int = 3 * 10**9
     idle_timeout: int = 180 * 10**9
     max_flows: int = 1_000_000
@@ -76,6 +77,9 @@ class Engine:
         judged: the states whose entry is told by a JUDGED event.
         ended: the states (a flow's last) whose end is told by an ENDED event.
         packets: whether captured packets are handed out; they are counted in any case.
+        closings_seen: whether packets with FIN or RST reach the engine. Where a switch keeps them
+            back, it is also the switch that tells a reused port from a repeated SYN: then any SYN
+            on a flow that can be reopened opens a new one.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Engine:
         judged: tuple[State, ...] = (),
         ended: tuple[State, ...] = (),
         packets: bool = False,
+        closings_seen: bool = True,
     ) -> None:
         # The hash's keys are this process's secret, so that nobody can aim for one slot.
         keys = np.frombuffer(secrets.token_bytes(11 * 8), np.uint64)
@@ -99,6 +104,8 @@ class Engine:
             ended=ended,
             packets=packets,
         )
+        if not closings_seen:
+            self._table.registers[Register.FIRST_MARKS] = MARK_CLOSING
         self.decoder = Decoder(_broadcast(settings.internal), keys)
 
     def judge(
@@ -127,8 +134,15 @@ class Engine:
         """End every flow, as a capture's end does; what is undecided stays pending."""
         return self._until_done(lambda: end_flows(self._table, -1))
 
-    def forget(self, row: int) -> Iterator[Output]:
-        """End one flow, named by the row that its events bear; ended already, nothing happens."""
+    def forget(self, row: int, first: int) -> Iterator[Output]:
+        """End one flow; has it ended already, nothing happens.
+
+        Args:
+            row: the row that its events bear.
+            first: the time of its first packet, which tells it from the row's next flow.
+        """
+        if self._table.flows[row]["first"] != first:
+            return iter(())
         return self._until_done(lambda: end_flows(self._table, row))
 
     def _until_done(self, step: Callable[[], int]) -> Iterator[Output]:
@@ -212,9 +226,7 @@ class Engine:
         }
 
 
-def _merge(
-    prefixes: tuple[IPv4Network | IPv6Network, ...],
-) -> tuple[IPv4Network | IPv6Network, ...]:
+def _merge(prefixes: tuple[Network, ...]) -> tuple[Network, ...]:
     """Return prefixes that cover the same addresses, but do not overlap."""
     return (
         *collapse_addresses(p for p in prefixes if isinstance(p, IPv4Network)),
@@ -222,7 +234,7 @@ def _merge(
     )
 
 
-def _broadcast(prefixes: tuple[IPv4Network | IPv6Network, ...]) -> NDArray[np.uint32]:
+def _broadcast(prefixes: tuple[Network, ...]) -> NDArray[np.uint32]:
     """Return the addresses that reach no single host; a /31 has no broadcast (RFC 3021)."""
     directed = {
         int(prefix.broadcast_address)

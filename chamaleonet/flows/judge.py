@@ -302,7 +302,9 @@ def _open(table: Any, header: Any, buffer: Any, offset: Any, link: Any) -> bool:
     version = U64(header.kind) & U64(15)
     low_inside = is_inside(table, version, header.low_hi, header.low_lo)
     high_inside = is_inside(table, version, header.high_hi, header.high_lo)
-    flow.marks = U8(MARK_CLOSING if header.bits & BIT_CLOSING else 0)
+    flow.marks = U8(registers[Register.FIRST_MARKS])
+    if header.bits & BIT_CLOSING:
+        flow.marks |= U8(MARK_CLOSING)
     if header.bits & BIT_FROM_HIGH:
         flow.marks |= U8(MARK_CLIENT_HIGH)
         flow.direction = _direction(high_inside, low_inside)
@@ -393,7 +395,7 @@ def _judge_flow_packet(table: Any, header: Any, buffer: Any, offset: Any, link: 
         event = _server_event(table, flow, header)
         if event == Event.SOLICITATION:
             _exchange_ends(table, flow)
-        elif event == Event.REPLY and flow.reply_delay < 0 and flow.state != State.MIDSTREAM:
+        elif event == Event.REPLY and table.transitions[flow.state, event] != flow.state:
             flow.reply_delay = flow.last - flow.first
         return _enter(table, row, event, registers[Register.NOW])
     flow.client_packets += U32(flow.client_packets != _MOST_U32)

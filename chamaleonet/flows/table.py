@@ -23,9 +23,9 @@ from chamaleonet.flows.transitions import State, state_mask
 from chamaleonet.kernels import inlined
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Network, IPv6Network
-
     from numpy.typing import NDArray
+
+    from chamaleonet.units import Network
 
 U64 = np.uint64
 
@@ -58,6 +58,7 @@ class Register(IntEnum):
     EVENTS = 20
     CAPTURES = 21
     DATA = 22
+    FIRST_MARKS = 23  # MARK_ bits that every flow is opened with
 
 
 class Table(NamedTuple):
@@ -92,7 +93,7 @@ _LIST_OF_STATE[list(transitions.EVICTABLE)] = EVICTABLE_LIST
 
 def new_table(
     *,
-    internal: tuple[IPv4Network | IPv6Network, ...],
+    internal: tuple[Network, ...],
     timeout: int,
     idle_timeout: int,
     rows: int,
@@ -134,7 +135,7 @@ def new_table(
     )
 
 
-def _ranges(internal: tuple[IPv4Network | IPv6Network, ...]) -> NDArray[np.uint64]:
+def _ranges(internal: tuple[Network, ...]) -> NDArray[np.uint64]:
     rows = []
     for prefix in internal:
         first, last = int(prefix.network_address), int(prefix.broadcast_address)

@@ -1,0 +1,1 @@
+"""Side by side with tcpdump, argus and nfstream."""

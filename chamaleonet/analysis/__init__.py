@@ -1,0 +1,1 @@
+"""Logs become findings."""

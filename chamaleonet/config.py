@@ -1,0 +1,501 @@
+"""The configuration: one YAML file, typed, every field described.
+
+Scalars are read as text and typed by the field they stand for, so that YAML's own guesses (``no``
+is false, ``0010`` is eight) cannot change a switch's number.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from chamaleonet.errors import UserError
+from chamaleonet.flows.transitions import CAPTURABLE, ERRONEOUS, State
+from chamaleonet.units import PRIVATE, Network, duration, duration_text, network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _duration(text: object) -> int:
+    return text if isinstance(text, int) else duration(text)  # defaults are in ns already
+
+
+def _network(text: object) -> Network:
+    return text if isinstance(text, IPv4Network | IPv6Network) else network(text)
+
+
+def _state(text: object) -> State:
+    if isinstance(text, State):
+        return text
+    for state in CAPTURABLE:
+        if state.label == text:
+            return state
+    names = ", ".join(state.label for state in CAPTURABLE)
+    raise ValueError(f"{text!r} cannot be captured (choose of: {names})")
+
+
+class Endpoint(NamedTuple):
+    """An address and port to listen on or to connect to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _endpoint(text: object) -> Endpoint:
+    if isinstance(text, Endpoint):
+        return text
+    host, separator, port = str(text).rpartition(":")
+    if not separator or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} is not ADDRESS:PORT")
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError(f"{host!r} is not an IP address") from None
+    if (":" in str(address)) != host.startswith("["):
+        raise ValueError("write an IPv6 address in brackets: [::1]:6653")
+    return Endpoint(str(address), int(port))
+
+
+def _datapath_id(text: object) -> int:
+    if isinstance(text, int):
+        return text
+    digits = str(text).lower().removeprefix("0x").replace(":", "")
+    if not re.fullmatch("[0-9a-f]{1,16}", digits):
+        raise ValueError(f"{text!r} is not a datapath id: up to 16 hexadecimal digits")
+    return int(digits, 16)
+
+
+def datapath_text(dp_id: int) -> str:
+    """Return a datapath id as Open vSwitch writes it: 16 hexadecimal digits."""
+    return f"{dp_id:016x}"
+
+
+def _typed(check: Any, write: Any, pattern: str, example: str) -> Any:
+    return (
+        BeforeValidator(check),
+        PlainSerializer(write, return_type=str),
+        WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]}),
+    )
+
+
+Duration = Annotated[
+    int, *_typed(_duration, duration_text, r"^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$", "3s")
+]
+Cidr = Annotated[Network, *_typed(_network, str, r"^[0-9a-fA-F.:]+/\d+$", "10.0.0.0/8")]
+Captured = Annotated[
+    State,
+    BeforeValidator(_state),
+    PlainSerializer(lambda state: state.label, return_type=str),
+    WithJsonSchema({"enum": [state.label for state in CAPTURABLE]}),
+]
+Listen = Annotated[Endpoint, *_typed(_endpoint, str, r"^.+:\d+$", "127.0.0.1:6653")]
+DatapathId = Annotated[
+    int, *_typed(_datapath_id, datapath_text, "^(0x)?[0-9a-fA-F:]{1,23}$", "00000000000000a1")
+]
+Port = Annotated[int, Field(ge=1, le=0xFFFFFF00)]
+Table = Annotated[int, Field(ge=0, le=253)]
+Vlan = Annotated[int, Field(ge=1, le=4094)]
+
+
+class Section(BaseModel):
+    """What all sections share: frozen, and no unknown key passes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OpenFlow(Section):
+    """Where switches connect to."""
+
+    listen: Listen = Field(
+        default=Endpoint("127.0.0.1", 6653),
+        description="Address and TCP port on which switches are awaited.",
+    )
+
+
+class Tables(Section):
+    """The flow tables that our rules use; each must be higher than the one before."""
+
+    scope: Table = Field(default=0, description="Which packets are watched.")
+    redirect: Table = Field(default=1, description="One rule for each erroneous flow.")
+    filter: Table = Field(
+        default=2, description="What sorts candidates out: connection tracking or bypass rules."
+    )
+    forward: Table = Field(
+        default=3,
+        description="Where every packet goes on to: our table of one rule, or with"
+        " `forward: table` the first table of another application.",
+    )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if not self.scope < self.redirect < self.filter < self.forward:
+            raise ValueError("tables must ascend: scope < redirect < filter < forward")
+        return self
+
+
+class Scope(Section):
+    """Which packets are watched; all others only pass through."""
+
+    ports: tuple[Port, ...] = Field(
+        default=(), description="OpenFlow numbers of the ports they come in by; empty: all."
+    )
+    vlans: tuple[Vlan, ...] = Field(
+        default=(), description="VLANs they belong to; empty: all, and untagged."
+    )
+
+
+class Candidates(Section):
+    """Where first packets, first replies and ICMP errors leave the switch by.
+
+    Without a port they come as packet-ins over the OpenFlow connection.
+    """
+
+    port: Port | None = Field(
+        default=None, description="OpenFlow number of the candidate port; empty: packet-ins."
+    )
+    interface: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=15,
+        description="The interface of this machine that the candidate port leads to.",
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.port is None) != (self.interface is None):
+            raise ValueError("port and interface go together")
+        return self
+
+
+class Redirect(Section):
+    """The rules that copy erroneous flows to the logger."""
+
+    idle_timeout: Duration = Field(
+        default=60 * 10**9,
+        description="A rule that matched nothing for so long is removed by the switch; it is"
+        " installed again when its flow's client speaks again. Whole seconds.",
+    )
+    max_rules: int = Field(
+        default=10_000,
+        ge=1,
+        description="At most so many redirect rules in the switch; what exceeds it is counted.",
+    )
+
+    @model_validator(mode="after")
+    def _seconds(self) -> Self:
+        _whole_seconds(self.idle_timeout)
+        return self
+
+
+class Conntrack(Section):
+    """Settings of the conntrack pipeline."""
+
+    zone: int = Field(
+        default=0xC4A1, ge=0, le=65535, description="The connection tracking zone that is ours."
+    )
+
+
+class Reactive(Section):
+    """Settings of the reactive pipeline."""
+
+    granularity: Literal["flow", "service"] = Field(
+        default="flow",
+        description="What one bypass rule pair stands for: a flow, or a service (the internal"
+        " address, protocol and port) to spare rules; a service's later failures go unseen while"
+        " its bypass lives.",
+    )
+    idle_timeout: Duration | None = Field(
+        default=None,
+        description="A bypass that matched nothing for so long is removed; empty: the flows'"
+        " idle timeout. Whole seconds.",
+    )
+
+    @model_validator(mode="after")
+    def _seconds(self) -> Self:
+        if self.idle_timeout is not None:
+            _whole_seconds(self.idle_timeout)
+        return self
+
+
+def _whole_seconds(nanoseconds: int) -> None:
+    if nanoseconds % 10**9 or nanoseconds > 65535 * 10**9:
+        raise ValueError("OpenFlow counts whole seconds, 65535 at most")
+
+
+class Switch(Section):
+    """One OpenFlow 1.3 switch that we watch by."""
+
+    name: str = Field(
+        default="switch",
+        pattern=r"^[A-Za-z0-9._-]{1,63}$",
+        description="What logs call it.",
+    )
+    dp_id: DatapathId = Field(
+        description="Its datapath id in hexadecimal, as `ovs-vsctl get bridge br0 datapath_id`"
+        " shows it."
+    )
+    pipeline: Literal["conntrack", "reactive"] = Field(
+        description="`conntrack`: Open vSwitch's connection tracking sorts packets in the"
+        " datapath. `reactive`: any OpenFlow 1.3 switch; the controller installs a bypass for"
+        " every answered flow."
+    )
+    forward: Literal["normal", "none", "table"] = Field(
+        default="normal",
+        description="What happens to every packet after we have had our copies: `normal`: switched"
+        " as by a learning switch (inline); `none`: dropped (a mirror or tap port feeds us);"
+        " `table`: handed on to `tables.forward`, which another application owns.",
+    )
+    logger_port: Port = Field(
+        description="OpenFlow number of the port that erroneous packets are copied to."
+    )
+    candidates: Candidates = Field(
+        default=Candidates(), description="Where candidate packets leave the switch by."
+    )
+    snaplen: int = Field(
+        default=128,
+        ge=96,
+        le=9216,
+        description="Bytes of a packet that leave the switch at most.",
+    )
+    truncate: bool | None = Field(
+        default=None,
+        description="Cut packets to snaplen at ports too, by an Open vSwitch extension; empty:"
+        " where the pipeline is conntrack. Packet-ins are always cut.",
+    )
+    scope: Scope = Field(default=Scope(), description="Which packets are watched.")
+    tables: Tables = Field(default=Tables(), description="The flow tables that our rules use.")
+    redirect: Redirect = Field(default=Redirect(), description="Rules for erroneous flows.")
+    conntrack: Conntrack = Field(
+        default=Conntrack(), description="Settings of the conntrack pipeline."
+    )
+    reactive: Reactive = Field(default=Reactive(), description="Settings of the reactive pipeline.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.pipeline == "conntrack" and self.truncate is False:
+            raise ValueError("the conntrack pipeline needs Open vSwitch, which can truncate")
+        if self.pipeline == "reactive" and self.candidates.port is not None:
+            raise ValueError("the reactive pipeline takes its candidates as packet-ins")
+        if self.candidates.port == self.logger_port:
+            raise ValueError("logger_port and candidates.port must differ")
+        return self
+
+    @property
+    def truncates(self) -> bool:
+        """Whether copies to ports are cut in the switch."""
+        return self.pipeline == "conntrack" if self.truncate is None else self.truncate
+
+
+class Tls(Section):
+    """Certificates for the verdict stream over TCP: both ends prove who they are."""
+
+    certificate: Path = Field(description="Own certificate chain, PEM.")
+    key: Path = Field(description="Own private key, PEM; readable by its owner alone.")
+    ca: Path = Field(description="Certificate authority that the other end's must be signed by.")
+
+
+class Stream(Section):
+    """How verdicts travel from the controller to the logger, which listens."""
+
+    address: str = Field(
+        default="unix:/run/chamaleonet/verdicts.sock",
+        pattern=r"^(unix:/.+|tcp:.+:\d+)$",
+        description="`unix:PATH` (made with mode 0600) or `tcp:ADDRESS:PORT`, which needs `tls`.",
+    )
+    tls: Tls | None = Field(default=None, description="Certificates, for `tcp:` addresses.")
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if self.address.startswith("tcp:"):
+            _endpoint(self.address.removeprefix("tcp:"))
+            if self.tls is None:
+                raise ValueError("a stream over TCP needs tls")
+        elif self.tls is not None:
+            raise ValueError("tls is for a stream over TCP")
+        return self
+
+
+class Logger(Section):
+    """The packet logger, a process of its own."""
+
+    interface: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=15,
+        description="The interface of this machine that the logger port leads to.",
+    )
+    directory: Path = Field(
+        default=Path("/var/lib/chamaleonet"), description="Where it writes packets and flows."
+    )
+
+
+class Metrics(Section):
+    """Where Prometheus scrapes."""
+
+    controller: Listen = Field(
+        default=Endpoint("127.0.0.1", 9302), description="The controller's metrics."
+    )
+    logger: Listen = Field(
+        default=Endpoint("127.0.0.1", 9303), description="The packet logger's metrics."
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.controller == self.logger:
+            raise ValueError("controller and logger cannot listen on the same address")
+        return self
+
+
+class Config(Section):
+    """The whole configuration; all but ``switches`` has defaults."""
+
+    internal: tuple[Cidr, ...] = Field(
+        default=PRIVATE,
+        description="The prefixes that are inside: they tell a flow's direction.",
+    )
+    timeout: Duration = Field(
+        default=3 * 10**9, description="How long a flow may wait for its first reply."
+    )
+    idle_timeout: Duration = Field(
+        default=180 * 10**9, description="How long after its last packet a flow is forgotten."
+    )
+    max_flows: int = Field(
+        default=1_000_000, ge=1, le=1 << 27, description="At most so many flows in the flow table."
+    )
+    capture: tuple[Captured, ...] = Field(
+        default=ERRONEOUS, description="The verdicts whose packets are captured."
+    )
+    openflow: OpenFlow = Field(default=OpenFlow(), description="Where switches connect to.")
+    switches: tuple[Switch, ...] = Field(default=(), description="The switches that we watch by.")
+    logger: Logger = Field(default=Logger(), description="The packet logger.")
+    stream: Stream = Field(
+        default=Stream(), description="How verdicts travel from the controller to the logger."
+    )
+    metrics: Metrics = Field(default=Metrics(), description="Where Prometheus scrapes.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.timeout >= self.idle_timeout:
+            raise ValueError("timeout must be shorter than idle_timeout")
+        for of in ("dp_id", "name"):
+            values = [getattr(switch, of) for switch in self.switches]
+            if len(set(values)) < len(values):
+                raise ValueError(f"two switches have the same {of}")
+        return self
+
+    @property
+    def broadcasts(self) -> Iterator[IPv4Address]:
+        """The directed broadcast addresses of the internal prefixes."""
+        for prefix in self.internal:
+            if isinstance(prefix, IPv4Network) and prefix.prefixlen < 31:
+                yield prefix.broadcast_address
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads scalars as text; only an empty one, ``~`` and ``null`` stand for nothing."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(":null")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Location = tuple[str | int, ...]
+
+
+def _lines(node: yaml.Node, at: Location = ()) -> Iterator[tuple[Location, int]]:
+    """Yield every node's location and line; a key's line stands for its value."""
+    yield at, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a key must be a word", problem_mark=key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value}: given twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+            yield from _lines(value, (*at, key.value))
+            yield (*at, key.value), key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _lines(value, (*at, index))
+
+
+def _complaint(path: Path, lines: dict[Location, int], error: ValidationError) -> str:
+    """Say the first thing that is wrong as ``file:line: field: message``."""
+    first = error.errors()[0]
+    at: Location = first["loc"]
+    known = next(at[:n] for n in range(len(at), -1, -1) if at[:n] in lines)
+    field = ".".join(map(str, at))
+    if first["type"] == "extra_forbidden":
+        message = "unknown key"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+    return f"{path}:{lines[known]}: {field}: {message}" if field else f"{path}: {message}"
+
+
+def load(path: Path | str) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        UserError: the file cannot be read, is no YAML, or says something that is not allowed; the
+            message is ``file:line: field: what is wrong``.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
+    try:
+        tree = yaml.compose(text, Loader=_Loader)
+        lines: dict[Location, int] = dict(_lines(tree)) if tree is not None else {(): 1}
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506  (derived from SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}:{line}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise UserError(f"{path}:1: the file must hold keys and values")
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise UserError(_complaint(path, lines, error)) from None
+
+
+def dump(config: Config) -> str:
+    """Return the effective configuration as YAML, defaults included."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=100)
+    return text
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the configuration file."""
+    schema = Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

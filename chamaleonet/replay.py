@@ -1,0 +1,139 @@
+"""Offline: capture files through the flow engine into a summary and logs.
+
+Two threads: one reads and decodes, the other judges and writes. Kernels run without Python's
+global lock, so two cores are kept busy.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from chamaleonet.flows.headers import HEADERS
+from chamaleonet.flows.records import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from chamaleonet.capture.batch import PacketBatch
+    from chamaleonet.capture.files import CaptureFile
+    from chamaleonet.flows.decode import Decoder
+    from chamaleonet.flows.engine import Engine, Output
+
+_PACKETS = 16384  # in a batch, at most
+_IN_FLIGHT = 4  # batches that wait for the judge, at most
+
+
+class PacketSink(Protocol):
+    """Takes captured packets, such as log.pcapng.PcapngWriter."""
+
+    def write(self, packets: NDArray[Any], data: NDArray[np.uint8]) -> None:
+        """Take CAPTURED records and the bytes they point into."""
+
+
+class FlowSink(Protocol):
+    """Takes flows that have ended, such as log.flowlog.FlowLog."""
+
+    def write(self, flows: NDArray[Any]) -> None:
+        """Take FLOW records."""
+
+
+@dataclass
+class Replay:
+    """One run over capture files.
+
+    Attributes:
+        engine: judges; told to hand out packets if there are packet sinks, and the end of flows
+            if there are flow sinks.
+        packet_sinks: get every captured packet.
+        flow_sinks: get every ended flow that the engine tells of.
+        on_progress: called with each batch.
+        truncated: names of the captures that ended inside a record.
+        stopped: ``stop`` was called.
+    """
+
+    engine: Engine
+    packet_sinks: list[PacketSink] = field(default_factory=list)
+    flow_sinks: list[FlowSink] = field(default_factory=list)
+    on_progress: Callable[[], None] = lambda: None
+    truncated: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self._batches: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def stop(self) -> None:
+        """End the run at the next batch. May be called from a signal handler."""
+        self.stopped = True
+        self._batches.put(None)  # SimpleQueue is reentrant; wakes the judge if it waits
+
+    def run(self, captures: Iterable[CaptureFile]) -> None:
+        """Judge all packets of the captures, in the order given, and end all flows.
+
+        Raises:
+            UserError: a capture is damaged; all before the damage has been judged and written.
+        """
+        try:
+            for batch, headers in self._decoded(captures):
+                for output in self.engine.judge(batch, headers):
+                    self._write(output)
+                self.on_progress()
+        finally:
+            for output in self.engine.finish():
+                self._write(output)
+
+    def _write(self, output: Output) -> None:
+        for packets in self.packet_sinks:
+            packets.write(output.packets, output.data)
+        if self.flow_sinks:
+            flows = output.events["flow"][output.events["change"] == Change.ENDED]
+            for sink in self.flow_sinks:
+                sink.write(flows)
+
+    def _decoded(
+        self, captures: Iterable[CaptureFile]
+    ) -> Iterator[tuple[PacketBatch, NDArray[Any]]]:
+        """Yield batches that another thread has read and decoded."""
+        places = threading.Semaphore(_IN_FLIGHT)
+        reader = threading.Thread(
+            target=self._read, args=(captures, places), name="reader", daemon=True
+        )
+        reader.start()
+        while not self.stopped:
+            item = self._batches.get()
+            if isinstance(item, BaseException):
+                raise item
+            if item is None:
+                return
+            yield item
+            places.release()
+
+    def _read(self, captures: Iterable[CaptureFile], places: threading.Semaphore) -> None:
+        """Read and decode until the end, an error or ``stop``; runs in a thread of its own."""
+        try:
+            for capture in captures:
+                for item in _decode(capture, self.engine.decoder):
+                    self._batches.put(item)
+                    places.acquire()
+                    if self.stopped:
+                        return
+                if capture.truncated:
+                    self.truncated.append(capture.name)
+            self._batches.put(None)
+        except BaseException as error:  # noqa: BLE001  (raised again in the judging thread)
+            self._batches.put(error)
+
+
+def _decode(
+    capture: CaptureFile, decoder: Decoder
+) -> Iterator[tuple[PacketBatch, NDArray[Any]]]:
+    # One is being filled, one is being judged, the others wait.
+    rooms = [np.empty(_PACKETS, HEADERS) for _ in range(_IN_FLIGHT + 2)]
+    for turn, batch in enumerate(capture.batches(_PACKETS, buffers=len(rooms))):
+        yield batch, decoder.decode(batch, rooms[turn % len(rooms)])

@@ -1,0 +1,51 @@
+"""Durations and networks as people write them, in configuration files and on the command line."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+Network = IPv4Network | IPv6Network
+
+# The networks that are private by definition (RFC 1918, RFC 4193).
+PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+
+_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)")
+
+
+def duration(text: object) -> int:
+    """Return a duration such as ``3s``, ``500ms`` or ``2m`` in nanoseconds.
+
+    Raises:
+        ValueError: it is none, or is zero.
+    """
+    match = _DURATION.fullmatch(str(text).strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write it as 3s, 500ms or 2m")
+    nanoseconds = round(float(match[1]) * _UNITS[match[2]])
+    if nanoseconds <= 0:
+        raise ValueError("a duration must be longer than zero")
+    if nanoseconds >= 1 << 61:
+        raise ValueError(f"{text!r} is longer than any network lives")
+    return nanoseconds
+
+
+def duration_text(nanoseconds: int) -> str:
+    """Return nanoseconds as a duration, in the largest unit that keeps them whole."""
+    for unit in ("h", "m", "s", "ms", "us"):
+        if nanoseconds % _UNITS[unit] == 0 and (unit != "m" or nanoseconds >= 600 * 10**9):
+            return f"{nanoseconds // _UNITS[unit]}{unit}"
+    return f"{nanoseconds}ns"
+
+
+def network(text: object) -> Network:
+    """Return a network in CIDR notation, such as ``10.0.0.0/8`` or ``2001:db8::/32``.
+
+    Raises:
+        ValueError: it is none, or has host bits set.
+    """
+    try:
+        return ip_network(str(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a network in CIDR notation: {error}") from None
