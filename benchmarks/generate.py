@@ -18,7 +18,6 @@ import argparse
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +25,8 @@ import numpy as np
 
 from benchmarks import frames
 from benchmarks.frames import ACK, FIN, PSH, RST, SYN, TCP_PROTOCOL, UDP_PROTOCOL, Packets
+from benchmarks.parameters import Parameters
 
-DATA = Path(__file__).parent / ".data"
 SNAPLEN, ERROR_SNAPLEN = 78, frames.MAX_FRAME  # bytes
 SECOND = 1_000_000  # all times are microseconds, as in the file
 TIMEOUT = 3 * SECOND  # what the verdicts by construction assume
@@ -61,42 +60,20 @@ KINDS = {
 _NAMES = list(KINDS)
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """What a capture is made from."""
-
-    packets: int = 5_000_000
-    flows: int = 500_000
-    seconds: int = 600
-    seed: int = 1
-
-    @property
-    def path(self) -> Path:
-        return DATA / f"{self.packets}-{self.flows}-{self.seconds}-{self.seed}.pcap"
-
-
-class Capture(NamedTuple):
-    """A capture on disk."""
-
-    path: Path
-    expected: dict[str, object]  # the summary that replay should print, as far as it is known
-
-
-def capture(parameters: Parameters, path: Path | None = None) -> Capture:
-    """Return the capture made from these parameters, from disk where it is there already."""
-    path = path or parameters.path
+def capture(parameters: Parameters, path: Path) -> dict[str, object]:
+    """Write a capture, unless it is there already, and return what replay should print."""
     note = path.with_suffix(".json")
     sources = b"".join(Path(source).read_bytes() for source in (__file__, frames.__file__))
-    stamp = {"parameters": asdict(parameters), "generator": hashlib.sha256(sources).hexdigest()}
+    stamp = {"parameters": parameters._asdict(), "generator": hashlib.sha256(sources).hexdigest()}
     if path.exists() and note.exists():
         found = json.loads(note.read_text())
         if {key: found[key] for key in stamp} == stamp:
-            return Capture(path, found["expected"])
+            return found["expected"]
     path.parent.mkdir(exist_ok=True)
     note.unlink(missing_ok=True)
     expected = _Maker(parameters).write(path)
     note.write_text(json.dumps({**stamp, "expected": expected}, indent=1))
-    return Capture(path, expected)
+    return expected
 
 
 class _Maker:
@@ -282,14 +259,17 @@ class _Maker:
 
 
 def main() -> None:
-    """Write a capture and print where it is and what it should give."""
+    """Write a capture and print what replay should say of it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    for name, default in asdict(Parameters()).items():
+    for name, default in Parameters()._asdict().items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("file", nargs="?", type=Path, help="default: in benchmarks/.data")
+    parser.add_argument(
+        "file", nargs="?", type=Path, help="default: one in benchmarks/.data, reused"
+    )
     arguments = vars(parser.parse_args())
-    made = capture(path=arguments.pop("file"), parameters=Parameters(**arguments))
-    print(made.path, json.dumps(made.expected, indent=1), sep="\n")
+    file = arguments.pop("file")
+    parameters = Parameters(**arguments)
+    print(json.dumps(capture(parameters, file or parameters.path), indent=1))
 
 
 if __name__ == "__main__":

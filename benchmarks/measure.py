@@ -1,4 +1,8 @@
-"""Run a command and measure what it took."""
+"""Run a command and measure what it took.
+
+Linux counts the memory of the process that starts a command as the command's own peak. So what
+imports this module should stay small: it makes its captures in a process of their own.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,15 @@ class Run(NamedTuple):
     peak_bytes: int  # resident
 
 
+class CommandFailedError(Exception):
+    """A command ended with an exit status other than 0, or by a signal."""
+
+
 def run(command: list[str], output: Path | None = None) -> Run:
     """Run a command from the repository's root, its output to a file or nowhere.
 
     Raises:
-        SystemExit: the command failed.
+        CommandFailedError: the command did.
     """
     with tempfile.TemporaryFile() as errors, Path(output or os.devnull).open("wb") as sink:
         actions = [
@@ -39,7 +47,7 @@ def run(command: list[str], output: Path | None = None) -> Run:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()
             code = os.waitstatus_to_exitcode(status)
-            raise SystemExit(f"{' '.join(command)}: exit status {code}\n{said}")
+            raise CommandFailedError(f"{command[0]}: exit status {code}: {said}")
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 

@@ -183,9 +183,13 @@ def _judge_captures(
         stack.callback(flows.close)
         run.flow_sinks.append(flows)
     caught: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        caught.append(number)
+        run.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        before = signal.signal(number, lambda got, _frame: (caught.append(got), run.stop()))
-        stack.callback(signal.signal, number, before)
+        stack.callback(signal.signal, number, signal.signal(number, stop))
     if options.json:
         run.run(captures)
     else:

@@ -1,7 +1,7 @@
 """Offline: capture files through the flow engine into a summary and logs.
 
-Two threads: one reads and decodes, the other judges and writes. Kernels run without Python's
-global lock, so two cores are kept busy.
+Three threads: one reads and decodes, one judges, one writes. Kernels run without Python's global
+lock, so two cores are kept busy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from chamaleonet.flows.headers import HEADERS
-from chamaleonet.flows.records import Change
+from chamaleonet.flows.records import FLOW, Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,24 +77,19 @@ class Replay:
         """Judge all packets of the captures, in the order given, and end all flows.
 
         Raises:
-            UserError: a capture is damaged; all before the damage has been judged and written.
+            UserError: a capture is damaged, or an output cannot be written; all before that has
+                been judged and written.
         """
+        writer = _Writer(self.packet_sinks, self.flow_sinks)
         try:
             for batch, headers in self._decoded(captures):
-                for output in self.engine.judge(batch, headers):
-                    self._write(output)
+                writer.put_all(self.engine.judge(batch, headers))
                 self.on_progress()
         finally:
-            for output in self.engine.finish():
-                self._write(output)
-
-    def _write(self, output: Output) -> None:
-        for packets in self.packet_sinks:
-            packets.write(output.packets, output.data)
-        if self.flow_sinks:
-            flows = output.events["flow"][output.events["change"] == Change.ENDED]
-            for sink in self.flow_sinks:
-                sink.write(flows)
+            try:
+                writer.put_all(self.engine.finish())
+            finally:
+                writer.close()
 
     def _decoded(
         self, captures: Iterable[CaptureFile]
@@ -130,9 +125,51 @@ class Replay:
             self._batches.put(error)
 
 
-def _decode(
-    capture: CaptureFile, decoder: Decoder
-) -> Iterator[tuple[PacketBatch, NDArray[Any]]]:
+class _Writer:
+    """Hands outputs to the sinks in a thread of its own."""
+
+    def __init__(self, packet_sinks: list[PacketSink], flow_sinks: list[FlowSink]) -> None:
+        self._packet_sinks, self._flow_sinks = packet_sinks, flow_sinks
+        self._outputs: queue.Queue[tuple[NDArray[Any], ...] | None] = queue.Queue(_IN_FLIGHT)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def put_all(self, outputs: Iterable[Output]) -> None:
+        """Take copies of outputs.
+
+        Raises:
+            UserError: an output file could not be written.
+        """
+        for output in outputs:
+            if self._error:
+                raise self._error
+            ended = output.events["change"] == Change.ENDED
+            flows = output.events["flow"][ended] if self._flow_sinks else np.empty(0, FLOW)
+            self._outputs.put((output.packets.copy(), output.data.copy(), flows))
+
+    def close(self) -> None:
+        """Wait until all is written; raises as ``put_all`` does."""
+        self._outputs.put(None)
+        self._thread.join()
+        if self._error:
+            raise self._error
+
+    def _run(self) -> None:
+        while (item := self._outputs.get()) is not None:
+            if self._error:
+                continue  # the judge learns of it at its next output
+            packets, data, flows = item
+            try:
+                for packet_sink in self._packet_sinks:
+                    packet_sink.write(packets, data)
+                for flow_sink in self._flow_sinks:
+                    flow_sink.write(flows)
+            except BaseException as error:  # noqa: BLE001  (raised again by the judging thread)
+                self._error = error
+
+
+def _decode(capture: CaptureFile, decoder: Decoder) -> Iterator[tuple[PacketBatch, NDArray[Any]]]:
     # One is being filled, one is being judged, the others wait.
     rooms = [np.empty(_PACKETS, HEADERS) for _ in range(_IN_FLIGHT + 2)]
     for turn, batch in enumerate(capture.batches(_PACKETS, buffers=len(rooms))):

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 _REFRESH = 0.1  # seconds
 
+_COUNTS = (
+    "packets", "flow_packets", "icmp_errors", "icmp_info", "orphans", "excluded", "fragments",
+    "malformed", "non_ip", "untracked", "captured_packets",
+)  # fmt: skip
+
 
 class ReplayProgress:
     """A progress bar on standard error with packets per second; nothing if that is no terminal."""
@@ -75,9 +80,7 @@ def print_summary(summary: dict[str, Any], top: Top, *, file: TextIO = sys.stdou
         counts = [summary["directions"][way.label][state.label] for way in Direction]
         verdicts.add_row(state.label, *(f"{count:,}" for count in (*counts, sum(counts))))
     console.print(verdicts)
-    counted = ("packets", "flow_packets", "icmp_errors", "icmp_info", "orphans", "excluded")
-    counted += ("fragments", "malformed", "non_ip", "untracked", "captured_packets")
-    console.print(", ".join(f"{name} {summary[name]:,}" for name in counted if summary[name]))
+    console.print(", ".join(f"{name} {summary[name]:,}" for name in _COUNTS if summary[name]))
     _print_top(console, "client", top.clients(10))
     _print_top(console, "server", top.servers(10))
     services = [(_service(*service), count) for service, count in top.services(10)]

@@ -9,7 +9,10 @@ import pytest
 
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 EXPECTED = (
-    {name: entry["summary"] for name, entry in json.loads((_DATA / "expected.json").read_text()).items()}
+    {
+        name: entry["summary"]
+        for name, entry in json.loads((_DATA / "expected.json").read_text()).items()
+    }
     if _DATA.is_dir()
     else {}
 )

@@ -60,7 +60,9 @@ def ip(source, target, protocol, payload=b"", *, length=None, fragment=0, option
             + source.packed + target.packed + options + payload
         )  # fmt: skip
     size = len(payload) if length is None else length
-    return struct.pack(">IHBB", 6 << 28, size, protocol, 64) + source.packed + target.packed + payload
+    return (
+        struct.pack(">IHBB", 6 << 28, size, protocol, 64) + source.packed + target.packed + payload
+    )
 
 
 def tcp(source, target, flags, *, sport=40000, dport=80, options=b"", payload=b""):

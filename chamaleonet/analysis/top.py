@@ -72,10 +72,8 @@ def _count(counter: Counter[tuple[int, ...]], keys: NDArray[Any]) -> None:
         counter[value] += count
 
 
-def _most(
-    counter: Counter[tuple[int, ...]], number: int
-) -> list[tuple[tuple[int, ...], int]]:
-    """Return the largest counts; equals in the order of their keys, so that runs can be compared."""
+def _most(counter: Counter[tuple[int, ...]], number: int) -> list[tuple[tuple[int, ...], int]]:
+    """Return the largest counts; equal ones by their keys, so that runs can be compared."""
     return sorted(counter.items(), key=lambda item: (-item[1], item[0]))[:number]
 
 

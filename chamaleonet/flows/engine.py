@@ -108,9 +108,7 @@ class Engine:
             self._table.registers[Register.FIRST_MARKS] = MARK_CLOSING
         self.decoder = Decoder(_broadcast(settings.internal), keys)
 
-    def judge(
-        self, batch: PacketBatch, headers: NDArray[Any] | None = None
-    ) -> Iterator[Output]:
+    def judge(self, batch: PacketBatch, headers: NDArray[Any] | None = None) -> Iterator[Output]:
         """Judge a batch of packets; the iterator must be exhausted before the next step.
 
         Args:

@@ -446,9 +446,7 @@ def _prefetch(table: Any, headers: Any, i: int) -> None:
 
 
 @kernel
-def judge_packets(
-    table: Any, headers: Any, buffer: Any, offset: Any, link: Any, start: int
-) -> Any:
+def judge_packets(table: Any, headers: Any, buffer: Any, offset: Any, link: Any, start: int) -> Any:
     """Judge decoded packets from ``start`` on.
 
     Returns:

@@ -2,175 +2,38 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from chamaleonet import __version__
 from chamaleonet.errors import UserError
-from chamaleonet.flows.records import FLOW, MARK_CLIENT_HIGH, Direction
-from chamaleonet.flows.transitions import State
-from chamaleonet.kernels import inlined, kernel
-from chamaleonet.log.columns import COLUMNS, PORT_PROTOCOLS, Kind, protocol_name
-from chamaleonet.log.community_id import COMMUNITY_ID_BYTES, SHA1_WORDS, write_community_id
+from chamaleonet.flows.records import FLOW
 from chamaleonet.log.output import OutputFile
-from chamaleonet.log.text import ADDRESS_BYTES, write_address
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from chamaleonet.log.arrow import Encoder
+
 ROW_GROUP = 1 << 16  # rows that are kept before they are written
 
-_ARROW = {
-    Kind.TIME: pa.timestamp("ns", "UTC"),
-    Kind.LABEL: pa.dictionary(pa.uint8(), pa.string()),
-    Kind.TEXT: pa.string(),
-    Kind.UINT8: pa.uint8(),
-    Kind.UINT16: pa.uint16(),
-    Kind.UINT32: pa.uint32(),
-    Kind.UINT64: pa.uint64(),
-    Kind.SECONDS: pa.float64(),
-}
-
-SCHEMA = pa.schema(
-    [
-        pa.field(
-            column.name,
-            _ARROW[column.kind],
-            nullable=bool(column.null),
-            metadata={
-                name: text
-                for name, text in (
-                    ("meaning", column.meaning), ("unit", column.unit), ("null", column.null)
-                )
-                if text
-            },
-        )
-        for column in COLUMNS
-    ],
-    metadata={"writer": f"chamaleonet {__version__}"},
-)  # fmt: skip
-
-_VERDICTS = pa.array([state.label for state in State])
-_DIRECTIONS = pa.array([direction.label for direction in Direction])
-_PROTOCOLS = pa.array([protocol_name(number) for number in range(256)])
-
-_HAS_PORTS = np.zeros(256, np.bool_)
-_HAS_PORTS[list(PORT_PROTOCOLS)] = True
+# By the file name's suffix: the class in arrow.py.
+_ENCODERS = {".parquet": "ParquetEncoder", ".jsonl": "JsonlEncoder"}
 
 
-@inlined
-def _client_and_server(flow: Any) -> tuple[int, int, int, int]:
-    if flow.marks & MARK_CLIENT_HIGH:
-        return flow.high_hi, flow.high_lo, flow.low_hi, flow.low_lo
-    return flow.low_hi, flow.low_lo, flow.high_hi, flow.high_lo
-
-
-@kernel
-def _write_texts(
-    flows: NDArray[np.void],
-    addresses: NDArray[np.uint8],
-    ends: NDArray[np.int32],
-    community_ids: NDArray[np.uint8],
-    words: NDArray[np.uint32],
-) -> None:
-    """Write the columns of text.
-
-    Args:
-        flows: FLOW, shape (n,).
-        addresses: uint8, shape (3, ADDRESS_BYTES * n): clients, servers, ICMP senders.
-        ends: int32, shape (3, n + 1), zeros: Arrow's offsets into ``addresses``.
-        community_ids: uint8, shape (COMMUNITY_ID_BYTES * n,).
-        words: uint32, shape (SHA1_WORDS,): working memory.
-    """
-    clients, servers, senders = addresses[0], addresses[1], addresses[2]
-    for i in range(len(flows)):
-        flow = flows[i]
-        version = flow.kind & 15
-        client_hi, client_lo, server_hi, server_lo = _client_and_server(flow)
-        ends[0, i + 1] = write_address(version, client_hi, client_lo, clients, ends[0, i])
-        ends[1, i + 1] = write_address(version, server_hi, server_lo, servers, ends[1, i])
-        ends[2, i + 1] = ends[2, i]
-        if flow.sender_hi | flow.sender_lo:
-            ends[2, i + 1] = write_address(
-                version, flow.sender_hi, flow.sender_lo, senders, ends[2, i]
-            )
-        write_community_id(flow, words, community_ids, COMMUNITY_ID_BYTES * i)
-
-
-def _text_columns(flows: NDArray[np.void], no_sender: NDArray[np.bool_]) -> dict[str, pa.Array]:
-    n = len(flows)
-    addresses = np.empty((3, ADDRESS_BYTES * n), np.uint8)
-    ends = np.zeros((3, n + 1), np.int32)
-    community_ids = np.empty(COMMUNITY_ID_BYTES * n, np.uint8)
-    _write_texts(flows, addresses, ends, community_ids, np.empty(SHA1_WORDS, np.uint32))
-
-    def text(ends: NDArray[np.int32], data: NDArray[np.uint8], valid: Any = None) -> pa.Array:
-        return pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(data), valid)
-
-    bits = pa.py_buffer(np.packbits(~no_sender, bitorder="little"))
-    fixed = COMMUNITY_ID_BYTES * np.arange(n + 1, dtype=np.int32)
-    return {
-        "client": text(ends[0], addresses[0]),
-        "server": text(ends[1], addresses[1]),
-        "icmp_sender": text(ends[2], addresses[2], bits),
-        "community_id": text(fixed, community_ids),
-    }
-
-
-def arrow_batch(flows: NDArray[np.void]) -> pa.RecordBatch:
-    """Return flows as the columns of the log.
-
-    Args:
-        flows: FLOW, shape (n,).
-    """
-
-    def label(numbers: NDArray[np.uint8], names: pa.Array) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array(numbers), names)
-
-    state, protocol = flows["state"], (flows["kind"] >> 8).astype(np.uint8)
-    low_port, high_port = flows["ports"] >> 16, flows["ports"] & 0xFFFF
-    client_high = flows["marks"] & MARK_CLIENT_HIGH != 0
-    no_port = ~_HAS_PORTS[protocol]
-    no_sender = (flows["sender_hi"] | flows["sender_lo"]) == 0
-    columns: dict[str, Any] = {
-        "verdict": label(state, _VERDICTS),
-        "direction": label(flows["direction"], _DIRECTIONS),
-        "protocol": label(protocol, _PROTOCOLS),
-        "client_port": (np.where(client_high, high_port, low_port), no_port),
-        "server_port": (np.where(client_high, low_port, high_port), no_port),
-        "judged": (flows["judged"], (state == State.PENDING) | (state == State.MIDSTREAM)),
-        "vlan": (flows["vlan"], flows["vlan"] == 0),
-        "reply_delay": (flows["reply_delay"] / 1e9, flows["reply_delay"] < 0),
-        "icmp_type": (flows["icmp_type"], no_sender),
-        "icmp_code": (flows["icmp_code"], no_sender),
-        **_text_columns(flows, no_sender),
-    }
-    arrays = []
-    for field in SCHEMA:
-        column = columns.get(field.name)
-        if column is None:
-            column = flows[field.name], None
-        if isinstance(column, tuple):
-            values, missing = column
-            column = pa.array(values, mask=missing).cast(field.type)
-        arrays.append(column)
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
-
-
-class FlowLog(ABC):
+class FlowLog:
     """Writes flows to a file, ROW_GROUP at a time.
 
     Args:
         file: where to write; ``close`` closes it.
+        encoder: the name of a class in arrow.py.
     """
 
-    def __init__(self, file: OutputFile) -> None:
+    def __init__(self, file: OutputFile, encoder: str) -> None:
         self._file = file
+        self._encoder_name = encoder
+        self._encoder: Encoder | None = None
         self._waiting = np.empty(ROW_GROUP, FLOW)
         self._count = 0
 
@@ -194,92 +57,27 @@ class FlowLog(ABC):
     def _write_waiting(self) -> None:
         count, self._count = self._count, 0
         if count:
-            self._write_batch(arrow_batch(self._waiting[:count]))
+            self._encode().write(self._waiting[:count])
 
-    @abstractmethod
-    def _write_batch(self, batch: pa.RecordBatch) -> None: ...
+    def _encode(self) -> Encoder:
+        if self._encoder is None:
+            from chamaleonet.log import arrow
+
+            self._encoder = getattr(arrow, self._encoder_name)(self._file)
+        return self._encoder
 
     def flush(self) -> None:
-        """Hand what was written to the system, so that other processes see it."""
+        """Write what waits and hand it to the system; JSON Lines can be followed so."""
+        self._write_waiting()
         self._file.flush()
 
     def close(self) -> None:
         """Write what waits, finish the file and give it its name."""
         try:
             self._write_waiting()
-            self._finish()
+            self._encode().finish()  # also a log of no rows is a valid one
         finally:
             self._file.close()
-
-    @abstractmethod
-    def _finish(self) -> None: ...
-
-
-def _names(*kinds: Kind) -> list[str]:
-    return [column.name for column in COLUMNS if column.kind in kinds]
-
-
-class ParquetFlowLog(FlowLog):
-    """The flow log as Apache Parquet, one row group per ROW_GROUP flows."""
-
-    def __init__(self, file: OutputFile) -> None:
-        super().__init__(file)
-        self._writer = pq.ParquetWriter(
-            file,
-            SCHEMA,
-            compression="zstd",
-            # Measured: this is both the fastest and the smallest for flows in order of time.
-            use_dictionary=_names(Kind.LABEL),
-            column_encoding=dict.fromkeys(
-                _names(Kind.TIME, Kind.UINT8, Kind.UINT16, Kind.UINT32, Kind.UINT64),
-                "DELTA_BINARY_PACKED",
-            ),
-            write_statistics=_names(Kind.TIME),
-        )
-
-    def _write_batch(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(batch)
-
-    def _finish(self) -> None:
-        self._writer.close()
-
-
-class JsonlFlowLog(FlowLog):
-    """The flow log as JSON Lines (https://jsonlines.org)."""
-
-    def _write_batch(self, batch: pa.RecordBatch) -> None:
-        self._file.write(_json_lines(batch))
-
-    def _finish(self) -> None:
-        """Do nothing: JSON Lines have no end."""
-
-    def flush(self) -> None:
-        """Write what waits too: a line needs no others to be read."""
-        self._write_waiting()
-        super().flush()
-
-
-def _json_lines(batch: pa.RecordBatch) -> memoryview:
-    """Return one line of JSON per row."""
-    import pyarrow.compute as pc  # a third of the start-up time, and not needed for Parquet
-
-    quote = pa.scalar('"')
-    pieces: list[pa.Array | pa.Scalar] = []
-    for n, (column, values) in enumerate(zip(COLUMNS, batch.columns, strict=True)):
-        text = values.cast(pa.string())
-        if column.kind is Kind.TIME:  # Arrow writes a space where ISO 8601 has a T
-            text = pc.utf8_replace_slice(text, 10, 11, "T")
-        if column.kind.schema["type"] == "string":  # no value has a character to escape
-            text = pc.binary_join_element_wise(quote, text, quote, "")
-        pieces += [pa.scalar(f'{"," if n else "{"}"{column.name}":'), text]
-    lines = pc.binary_join_element_wise(
-        *pieces, pa.scalar("}\n"), "", null_handling="replace", null_replacement="null"
-    )
-    _, _, data = lines.buffers()
-    return memoryview(data)
-
-
-_SUFFIXES = {".parquet": ParquetFlowLog, ".jsonl": JsonlFlowLog}
 
 
 def open_flow_log(path: str | Path) -> FlowLog:
@@ -288,10 +86,8 @@ def open_flow_log(path: str | Path) -> FlowLog:
     Raises:
         UserError: another suffix, or the file cannot be written.
     """
-    try:
-        kind = _SUFFIXES[Path(path).suffix.lower()]
-    except KeyError:
-        raise UserError(
-            f"{path}: a flow log is named {' or '.join('*' + suffix for suffix in _SUFFIXES)}"
-        ) from None
-    return kind(OutputFile(path))
+    encoder = _ENCODERS.get(Path(path).suffix.lower())
+    if encoder is None:
+        names = " or ".join("*" + suffix for suffix in _ENCODERS)
+        raise UserError(f"{path}: a flow log is named {names}")
+    return FlowLog(OutputFile(path), encoder)

@@ -17,7 +17,20 @@ from tests.captures import CAPTURES, needs_captures
 from tests.flows.playbook import Played, compare
 from tests.flows.playbook import settings as engine_settings
 from tests.traffic import (
-    ACK, FIN, RST, SECOND, SYN, Record, batch, ethernet, icmp, icmp_error, ip, sctp, tcp, udp,
+    ACK,
+    FIN,
+    RST,
+    SECOND,
+    SYN,
+    Record,
+    batch,
+    ethernet,
+    icmp,
+    icmp_error,
+    ip,
+    sctp,
+    tcp,
+    udp,
 )  # fmt: skip
 
 # Few enough hosts and ports that packets meet in flows.
@@ -27,7 +40,21 @@ _PAIRS = [
 ]  # fmt: skip
 _PORTS = st.sampled_from([53, 80])
 _FLAGS = st.sampled_from(
-    [SYN, SYN, SYN, SYN | ACK, SYN | ACK, ACK, RST, RST | ACK, FIN | ACK, FIN, 0, SYN | RST, SYN | FIN]
+    [
+        SYN,
+        SYN,
+        SYN,
+        SYN | ACK,
+        SYN | ACK,
+        ACK,
+        RST,
+        RST | ACK,
+        FIN | ACK,
+        FIN,
+        0,
+        SYN | RST,
+        SYN | FIN,
+    ]
 )
 _STEPS = st.sampled_from(
     [0, 0, 0, 1, SECOND // 10, SECOND, 3 * SECOND - 1, 3 * SECOND, 3 * SECOND + 1, -SECOND,
@@ -63,7 +90,9 @@ def _sequences(draw):
         if sent and draw(st.integers(0, 4)) == 0:
             lost = draw(st.sampled_from(sent))
             sender = "203.0.113.9" if lost[0] >> 4 == 4 else "2001:db8:f::1"
-            usual = [(3, 1), (3, 3), (3, 4), (11, 0)] if lost[0] >> 4 == 4 else [(1, 4), (2, 0), (3, 0)]
+            usual = (
+                [(3, 1), (3, 3), (3, 4), (11, 0)] if lost[0] >> 4 == 4 else [(1, 4), (2, 0), (3, 0)]
+            )
             type_, code = draw(st.sampled_from(usual))
             quote = draw(st.sampled_from([None, None, None, 200, 22]))
             packet = icmp_error(sender, lost, type_=type_, code=code, quote=quote)
@@ -228,6 +257,7 @@ def test_a_small_table_stays_consistent(numbers, rows):
 
 def test_hashes_are_secret():
     """Two engines put the same flow into different slots (2**21 of them)."""
+
     def slot():
         engine = Engine(engine_settings(max_flows=1 << 20))
         list(engine.judge(batch([Record(_flow(1), 1)])))

@@ -7,7 +7,20 @@ import pytest
 from chamaleonet.flows.transitions import State
 from tests.flows.playbook import Playbook
 from tests.traffic import (
-    ACK, FIN, PSH, RST, SECOND, SYN, icmp, icmp_error, ip, ping, pong, sctp, tcp, udp,
+    ACK,
+    FIN,
+    PSH,
+    RST,
+    SECOND,
+    SYN,
+    icmp,
+    icmp_error,
+    ip,
+    ping,
+    pong,
+    sctp,
+    tcp,
+    udp,
 )  # fmt: skip
 
 HOSTS = {
@@ -67,9 +80,9 @@ def test_a_reset_refuses_even_late(hosts):
 
 def test_a_refused_flow_that_answers_recovers(hosts):
     c, s, _ = hosts
-    Playbook().at(0, there(c, s, SYN)).at(1, back(c, s, RST)).at(
-        2, back(c, s, SYN | ACK)
-    ).expect("recovered")
+    Playbook().at(0, there(c, s, SYN)).at(1, back(c, s, RST)).at(2, back(c, s, SYN | ACK)).expect(
+        "recovered"
+    )
 
 
 def test_an_icmp_error_names_its_sender(hosts):
@@ -247,7 +260,9 @@ def test_other_protocols_have_flows_too(hosts):
     c, s, router = hosts
     gre, esp = ip(c, s, 47, b"gre"), ip(c, s, 50, b"esp")
     book = Playbook().at(0, gre, esp, sctp(c, s)).expect("pending", "pending", "pending")
-    book.at(1, ip(s, c, 47)).at(2, icmp_error(router, esp, quote=60), icmp_error(router, sctp(c, s)))
+    book.at(1, ip(s, c, 47)).at(
+        2, icmp_error(router, esp, quote=60), icmp_error(router, sctp(c, s))
+    )
     book.expect("answered", "icmp_error", "icmp_error")
 
 

@@ -6,7 +6,15 @@ import ipaddress
 
 import numpy as np
 
-from chamaleonet.flows.records import CAPTURED, FLOW, MARK_CLIENT_HIGH, Query, Role
+from chamaleonet.flows.records import (
+    CAPTURED,
+    FLOW,
+    FLOW_EVENT,
+    MARK_CLIENT_HIGH,
+    Change,
+    Query,
+    Role,
+)
 from chamaleonet.flows.transitions import State
 
 SECOND = 1_000_000_000
@@ -67,3 +75,17 @@ def captured(
     for name, value in fields.items():
         record[name] = value
     return record, np.frombuffer(bytearray(data), np.uint8)
+
+
+def event(
+    flow: np.ndarray, change: Change = Change.JUDGED, was: State = State.PENDING, row: int = 0
+) -> np.ndarray:
+    """Return one FLOW_EVENT record."""
+    record = np.zeros(1, FLOW_EVENT)
+    record["time"], record["change"], record["was"] = flow["judged"], change, was
+    record["row"], record["flow"] = row, flow
+    return record
+
+
+NO_EVENTS, NO_PACKETS = np.empty(0, FLOW_EVENT), np.empty(0, CAPTURED)
+NO_DATA = np.empty(0, np.uint8)

@@ -15,7 +15,7 @@ from chamaleonet.flows.records import MARK_CLIENT_HIGH, Direction, Query
 from chamaleonet.flows.transitions import State
 from chamaleonet.log import flowlog
 from chamaleonet.log.columns import COLUMNS, PORT_PROTOCOLS, json_schema, protocol_name
-from chamaleonet.log.flowlog import open_flow_log
+from chamaleonet.log.flowlog import FlowLog, open_flow_log
 from chamaleonet.log.output import OutputFile
 from tests.log.build import SECOND, START, flow, words
 from tests.log.test_community_id import community_id
@@ -186,10 +186,10 @@ def test_an_unknown_suffix_is_named(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", [flowlog.ParquetFlowLog, flowlog.JsonlFlowLog])
+@pytest.mark.parametrize("kind", ["ParquetEncoder", "JsonlEncoder"])
 def test_a_full_disk_is_one_line(kind):
     def log_one_flow():
-        log = kind(OutputFile("/dev/full"))
+        log = FlowLog(OutputFile("/dev/full"), kind)
         log.write(flow("tcp", "10.0.0.1", "9.9.9.9", 4000, 80))
         log.close()
 

@@ -1,0 +1,65 @@
+# Everything that is needed is installed by the targets themselves: Debian packages with root or
+# sudo (or it is said which are missing), Python packages into .venv.
+
+PYTHON ?= $(shell deploy/find-python)
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Open vSwitch, Mininet and the ordinary tools that make traffic and read captures.
+PACKAGES := openvswitch-switch mininet iproute2 ethtool iputils-ping curl dnsmasq-base \
+	bind9-dnsutils tcpdump tcpreplay tshark openssl
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help: ## show this
+	@awk -F ': ## | ## ' '/^[a-z]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed packages ## a small campus on a real switch, judged live for 30 s
+	deploy/as-root $(BIN)/chamaleonet demo
+
+test: $(VENV)/installed packages .tools/promtool $(VENV)-ryu/installed ## run all tests
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/installed ## style, types, the direction of imports, generated documentation
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
+	deploy/install-packages argus-server argus-client
+	-$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/python -m benchmarks.replay
+	deploy/as-root $(BIN)/python -m benchmarks.live
+
+docs: $(VENV)/installed ## write the generated parts of docs/
+	$(BIN)/python docs/generate.py
+
+clean: ## remove all that was made here
+	rm -rf $(VENV) $(VENV)-ryu .tools build dist .coverage* .*_cache benchmarks/.data
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: packages
+packages:
+	@deploy/install-packages $(PACKAGES)
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV) || { deploy/install-packages python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	@touch $@
+
+# Ryu 4.34 is the last one and needs yesterday's setuptools: docs/ryu.md.
+$(VENV)-ryu/installed: pyproject.toml $(VENV)/installed
+	$(PYTHON) -m venv --clear $(VENV)-ryu
+	$(VENV)-ryu/bin/pip install --quiet 'setuptools==57.5.0' wheel
+	$(VENV)-ryu/bin/pip install --quiet --no-build-isolation 'ryu==4.34'
+	$(VENV)-ryu/bin/pip install --quiet hatchling
+	$(VENV)-ryu/bin/pip install --quiet --no-build-isolation --editable .
+	@touch $@
+
+# Prometheus' own checker, taken out of its package: the server itself is not wanted.
+.tools/promtool:
+	@deploy/unpack-promtool $@

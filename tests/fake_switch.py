@@ -1,0 +1,112 @@
+"""An OpenFlow 1.3 switch made of one socket: it shakes hands and says what a test tells it to."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+
+HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY = 0, 1, 2, 3
+FEATURES_REQUEST, FEATURES_REPLY = 5, 6
+PACKET_IN, FLOW_REMOVED, FLOW_MOD = 10, 11, 14
+MULTIPART_REQUEST, MULTIPART_REPLY = 18, 19
+BARRIER_REQUEST, BARRIER_REPLY = 20, 21
+AGGREGATE, PORT_DESC = 2, 13
+NO_BUFFER = 0xFFFFFFFF
+
+
+def message(kind, body=b"", xid=0):
+    return struct.pack("!BBHI", 4, kind, 8 + len(body), xid) + body
+
+
+def packet_in(cookie, data, total_length=None, in_port=1):
+    """Return an OFPT_PACKET_IN with a match on in_port, as Open vSwitch sends it."""
+    total = len(data) if total_length is None else total_length
+    match = struct.pack("!HHII4x", 1, 12, 0x80000004, in_port)
+    head = struct.pack("!IHBBQ", NO_BUFFER, total, 1, 2, cookie)
+    return message(PACKET_IN, head + match + b"\0\0" + data)
+
+
+def flow_removed(cookie, reason=0):
+    """Return an OFPT_FLOW_REMOVED with an empty match."""
+    counters = struct.pack("!IIHHQQ", 60, 0, 60, 0, 0, 0)
+    head = struct.pack("!QHBB", cookie, 100, reason, 1)
+    return message(FLOW_REMOVED, head + counters + struct.pack("!HH4x", 1, 4))
+
+
+class FakeSwitch:
+    """Connects to a controller and keeps what it is sent.
+
+    Attributes:
+        flow_mods: bodies of the flow-mods so far.
+    """
+
+    def __init__(self, address, dp_id=0xA1, patience=60.0):
+        self.dp_id = dp_id
+        self.flow_mods = []
+        self.refuse = 0  # so many next flow-mods get an error
+        self._buffer = b""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                self.socket = socket.create_connection(address, timeout=patience)
+                break
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.send(message(HELLO))
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def receive(self):
+        """Return (type, xid, body) of the next message, after what must be answered was."""
+        while len(self._buffer) < 8 or len(self._buffer) < self._length():
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionResetError("the controller closed the connection")
+            self._buffer += data
+        _, kind, length, xid = struct.unpack_from("!BBHI", self._buffer)
+        body, self._buffer = self._buffer[8:length], self._buffer[length:]
+        self._answer(kind, xid, body)
+        return kind, xid, body
+
+    def _length(self):
+        return struct.unpack_from("!H", self._buffer, 2)[0]
+
+    def _answer(self, kind, xid, body):
+        if kind == ECHO_REQUEST:
+            self.send(message(ECHO_REPLY, body, xid))
+        elif kind == FEATURES_REQUEST:
+            features = struct.pack("!QIBBHII", self.dp_id, 0, 254, 0, 0, 0, 0)
+            self.send(message(FEATURES_REPLY, features, xid))
+        elif kind == MULTIPART_REQUEST:
+            (wanted,) = struct.unpack_from("!H", body)
+            count = struct.pack("!QQI4x", 0, 0, 0) if wanted == AGGREGATE else b""
+            self.send(message(MULTIPART_REPLY, struct.pack("!HH4x", wanted, 0) + count, xid))
+        elif kind == FLOW_MOD and self.refuse:
+            self.refuse -= 1
+            # OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL, and the beginning of what failed
+            self.send(message(ERROR, struct.pack("!HH", 5, 1) + message(kind, body, xid), xid))
+        elif kind == FLOW_MOD:
+            self.flow_mods.append(body)
+        elif kind == BARRIER_REQUEST:
+            self.send(message(BARRIER_REPLY, b"", xid))
+
+    def receive_until(self, kind, times=1):
+        """Receive until so many messages of a kind have come."""
+        while times:
+            times -= self.receive()[0] == kind
+
+    def rules(self, command=0):
+        """Return (cookie, table, match and instructions) of the rules added so far."""
+        return [
+            (struct.unpack_from("!Q", body)[0], body[16], body[40:])
+            for body in self.flow_mods
+            if body[17] == command
+        ]
+
+    def close(self):
+        self.socket.close()

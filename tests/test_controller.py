@@ -1,0 +1,219 @@
+"""The controller process, spoken to by a switch made of one socket."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from chamaleonet.switch.rules import COOKIE_PREFIX
+from tests.fake_switch import BARRIER_REQUEST, FakeSwitch, flow_removed, packet_in
+from tests.traffic import ethernet, udp
+
+C, S = "10.0.0.1", "192.0.2.9"
+KIND = 15 << 40
+REDIRECT, BYPASS = 1 << 40, 2 << 40
+START = "from chamaleonet.switch import launcher; import pathlib, sys, logging\n"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A controller of its own, and where it listens."""
+
+    def __init__(self, directory, text, *, before="", app=None):
+        self.openflow, self.metrics = free_port(), free_port()
+        self.path = directory / "probe.yaml"
+        self.path.write_text(
+            f"timeout: 300ms\nopenflow: {{listen: '127.0.0.1:{self.openflow}'}}\n"
+            f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\nmax_flows: 1000\n"
+            f"stream: {{address: 'unix:{directory}/verdicts.sock'}}\n{text}"
+        )
+        run = f"sys.exit(launcher.run(pathlib.Path({str(self.path)!r})))"
+        self.errors = directory / "stderr"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"{START}logging.basicConfig(level='INFO')\n{before}\n{run}"],
+            stderr=self.errors.open("w"),
+            cwd=Path(__file__).parent.parent,
+            env=os.environ | {"PYTHONWARNINGS": "error::SyntaxWarning"},
+        )
+
+    @property
+    def address(self):
+        return "127.0.0.1", self.openflow
+
+    def scrape(self):
+        url = f"http://127.0.0.1:{self.metrics}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as page:
+            return page.read().decode()
+
+    def value(self, name):
+        found = re.search(rf"^chamaleonet_{re.escape(name)} (.*)$", self.scrape(), re.MULTILINE)
+        return float(found[1])
+
+    def eventually(self, name, value):
+        deadline = time.monotonic() + 30
+        while self.value(name) != value:
+            assert time.monotonic() < deadline, self.scrape()
+            time.sleep(0.02)
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def start(pipeline="reactive", **options):
+        text = f"switches:\n  - {{dp_id: a1, pipeline: {pipeline}, logger_port: 4}}\n"
+        started.append(Process(tmp_path, text, **options))
+        return started[-1]
+
+    yield start
+    for controller in started:
+        controller.process.kill()
+        controller.process.wait()
+
+
+@pytest.fixture
+def connect():
+    switches = []
+
+    def connect(controller, **options):
+        switches.append(FakeSwitch(controller.address, **options))
+        return switches[-1]
+
+    yield connect
+    for switch in switches:
+        switch.close()
+
+
+def candidate(packet, generation=0):
+    return packet_in(COOKIE_PREFIX | generation << 44, ethernet(packet))
+
+
+def test_a_flow_is_judged_redirected_recovers_and_is_bypassed(start, connect):
+    controller = start()
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)  # installed, cleaned up
+    assert {cookie for cookie, _, _ in switch.rules()} == {COOKIE_PREFIX}
+    switch.send(candidate(udp(C, S)))
+    switch.receive_until(BARRIER_REQUEST)
+    cookie, table, _ = switch.rules()[-1]
+    assert (cookie & KIND, table) == (REDIRECT, 1)
+    controller.eventually('redirect_rules{dp_id="00000000000000a1"}', 1)
+    assert controller.value("verdict_delay_seconds_count") == 1
+    switch.send(candidate(udp(S, C, sport=53, dport=40000)))
+    switch.receive_until(BARRIER_REQUEST)
+    assert [cookie & KIND for cookie, _, _ in switch.rules()[-2:]] == [BYPASS] * 2
+    assert [c for c, _, _ in switch.rules(command=4)] == [cookie]
+    controller.eventually('redirect_rules{dp_id="00000000000000a1"}', 0)
+    labels = 'direction="outbound",protocol="udp",verdict='
+    assert controller.value(f'flows_total{{{labels}"unanswered"}}') == 1
+    assert controller.value(f'flows_total{{{labels}"recovered"}}') == 1
+    assert controller.value('packet_ins_total{dp_id="00000000000000a1"}') == 2
+    switch.send(flow_removed(switch.rules()[-1][0]))
+    switch.receive_until(BARRIER_REQUEST)
+    controller.eventually("tracked_flows", 0)
+    assert controller.stop() == 0
+
+
+def test_a_refused_rule_is_counted_and_logged_with_its_flow(start, connect):
+    controller = start()
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    switch.refuse = 1
+    switch.send(candidate(udp(C, S)))
+    switch.receive_until(BARRIER_REQUEST)
+    changes = 'redirect_rule_changes_total{{change="{}",dp_id="00000000000000a1"}}'
+    controller.eventually(changes.format("failed"), 1)
+    assert controller.value(changes.format("added")) == 0
+    controller.stop()
+    errors = controller.errors.read_text()
+    assert "nw_src=10.0.0.1,nw_dst=192.0.2.9" in errors
+    assert "OFPFMFC_TABLE_FULL" in errors
+
+
+def test_a_switch_that_comes_back_gets_all_rules_again(start, connect):
+    controller = start()
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    static = len(switch.rules())
+    switch.send(candidate(udp(C, S)))
+    switch.receive_until(BARRIER_REQUEST)
+    switch.close()
+    controller.eventually('switch_connected{dp_id="00000000000000a1"}', 0)
+    again = connect(controller)
+    again.receive_until(BARRIER_REQUEST, 2)
+    assert len(again.rules()) == static + 1
+    assert len(again.rules(command=3)) == 15  # all other generations are deleted
+
+
+def test_a_switch_that_is_not_configured_is_left_alone(start, connect):
+    controller = start()
+    stranger = connect(controller, dp_id=0xB2)
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    stranger.socket.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while True:
+            stranger.receive()
+    assert stranger.flow_mods == []
+    controller.stop()
+    assert "00000000000000b2 is not configured" in controller.errors.read_text()
+
+
+def test_an_exception_in_a_handler_ends_the_process(start, connect):
+    broken = (
+        "from chamaleonet.switch import probe\n"
+        "def fail(*_): raise ZeroDivisionError('planted')\n"
+        "probe.Probe.on_flow_removed = fail"
+    )
+    controller = start(before=broken)
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    switch.send(flow_removed(COOKIE_PREFIX | BYPASS | 1))
+    assert controller.process.wait(30) == 1
+    errors = controller.errors.read_text()
+    assert "ZeroDivisionError: planted" in errors
+    assert "on_flow_removed failed: the controller ends" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(start, connect, number):
+    controller = start()
+    connect(controller).receive_until(BARRIER_REQUEST, 2)
+    assert controller.stop(number) == 0
+    assert "Traceback" not in controller.errors.read_text()
+
+
+@pytest.mark.parametrize("which", ["openflow", "metrics"])
+def test_an_address_in_use_is_the_users_error(start, which):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        before = f"from pathlib import Path\np = Path({{path!r}})\n"
+        controller = start(before="import time\ntime.sleep(0)")
+        controller.process.kill()
+        controller.process.wait()
+        text = controller.path.read_text()
+        assert before
+        controller.path.write_text(text.replace(str(getattr(controller, which)), str(port)))
+        done = subprocess.run(
+            controller.process.args, capture_output=True, text=True, cwd=Path.cwd(), timeout=60
+        )
+    assert done.returncode != 0
+    assert f"UserError: {which}: cannot listen on 127.0.0.1:{port}: Address already" in done.stderr
