@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"chamaleonet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_replay(commands)
+    for add in (_add_replay, _add_run, _add_log, _add_check, _add_demo):
+        add(commands)
     return parser
 
 
@@ -219,3 +220,91 @@ def _print_for_people(run: Any) -> None:
     from chamaleonet.terminal import print_summary
 
     print_summary(run.engine.summary(), run.flow_sinks[-1])
+
+
+def _add_run(commands: Any) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="watch switches",
+        description="The controller: waits for OpenFlow 1.3 switches, judges their flows and"
+        " redirects the erroneous ones to the packet logger. Ends on SIGTERM or SIGINT.",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from chamaleonet.switch import launcher
+
+    return launcher.run(options.config)
+
+
+def _add_log(commands: Any) -> None:
+    parser = commands.add_parser(
+        "log",
+        help="log erroneous packets and flows",
+        description="The packet logger: reads the switch's logger port and the controller's"
+        " verdicts, and writes the packets' headers and the flow log. Ends on SIGTERM or SIGINT.",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.set_defaults(run=_log)
+
+
+def _log(options: argparse.Namespace) -> int:
+    from chamaleonet import config
+    from chamaleonet.log import logger
+
+    return logger.run(config.load(options.config))
+
+
+def _add_check(commands: Any) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="check a configuration",
+        description="Prints the effective configuration, or what is wrong with the file.",
+    )
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    parser.add_argument(
+        "--rules", action="store_true", help="print the OpenFlow rules it would install"
+    )
+    parser.add_argument(
+        "--schema", action="store_true", help="print the JSON Schema of the configuration file"
+    )
+    parser.set_defaults(run=_check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.schema:
+        import json
+
+        from chamaleonet import config
+
+        print(json.dumps(config.json_schema(), indent=1))
+        return 0
+    if options.file is None:
+        raise UserError("check: FILE is missing")
+    from chamaleonet.check import check
+
+    print(check(options.file, rules=options.rules).rstrip("\n"))
+    return 0
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="a small campus on a real switch",
+        description="Builds a small campus on Open vSwitch in network namespaces, runs controller"
+        " and logger, lets ordinary tools make traffic and tells what was found. Needs root.",
+    )
+    parser.add_argument(
+        "--seconds", type=_argument(_positive), default=30, help="how long (default: 30)"
+    )
+    parser.add_argument("--pipeline", choices=("conntrack", "reactive"), default="conntrack")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON, too")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from chamaleonet.demo import show
+
+    return show.demo(options.seconds, options.pipeline, options.json)

@@ -1,0 +1,1 @@
+"""The demonstration: a small campus on a real switch, watched by the real programs."""
