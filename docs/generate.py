@@ -9,14 +9,26 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
+
+from chamaleonet import metrics as declared
+from chamaleonet.config import Config
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
-from chamaleonet.log import columns
+from chamaleonet.log import columns, messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic.fields import FieldInfo
 
 DOCS = Path(__file__).parent
-_MARKS = re.compile(r"(<!-- begin generated: (\w+) -->\n).*?(<!-- end generated: \2 -->)", re.DOTALL)
+_MARKS = re.compile(
+    r"(<!-- begin generated: (\w+) -->\n).*?(<!-- end generated: \2 -->)", re.DOTALL
+)
 
 
 def states() -> str:
@@ -36,7 +48,76 @@ def _node(state: State) -> str:
     return "[*]" if state is State.NONE else state.label
 
 
-GENERATED: dict[str, Callable[[], str]] = {"states": states, "columns": columns.markdown}
+def configuration() -> str:
+    """Return a table of every key of the configuration, by section."""
+    return "\n".join(_section(Config, "Top level", Config().model_dump(mode="json")))
+
+
+def _section(model: type[BaseModel], title: str, defaults: dict[str, Any]) -> list[str]:
+    lines = [f"### {title}", "", "| key | default | meaning |", "| --- | --- | --- |"]
+    inner = []
+    for name, field in model.model_fields.items():
+        section = _model_of(field)
+        default = _default(field, defaults.get(name), section)
+        lines.append(f"| `{name}` | {default} | {(field.description or '').replace('|', '/')} |")
+        if section is not None:
+            given = defaults.get(name)
+            below = f"`{name}`" if title == "Top level" else f"{title[:-1]}.{name}`"
+            inner += _section(section, below, given if isinstance(given, dict) else {})
+    return [*lines, "", *inner]
+
+
+def _model_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the section that a key holds, be it one, a list of them or none by default."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _default(field: FieldInfo, dumped: Any, section: type[BaseModel] | None) -> str:
+    if field.is_required():
+        return "required"
+    if section is not None:
+        return "see below"
+    value = field.get_default() if dumped is None else dumped
+    if value is None or value in ([], ()):
+        return "empty"
+    return f"`{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}`"
+
+
+def metrics() -> str:
+    """Return a table of the metrics of either process."""
+    lines = []
+    for title, kind in (
+        ("Controller", declared.ControllerMetrics), ("Logger", declared.LoggerMetrics),
+    ):  # fmt: skip
+        registry = CollectorRegistry()
+        kind(registry)
+        lines += [f"### {title}", "", "| metric | type | labels | meaning |"]
+        lines += ["| --- | --- | --- | --- |"]
+        # A counter is registered under several names.
+        lines += map(_metric, dict.fromkeys(registry._names_to_collectors.values()))
+        lines.append("")
+    lines += ["### Causes of `chamaleonet_dropped_total`", "", "| cause | what was lost |"]
+    lines += ["| --- | --- |"]
+    lines += [f"| `{cause}` | {meaning} |" for cause, meaning in declared.CAUSES.items()]
+    return "\n".join([*lines, ""])
+
+
+def _metric(metric: Any) -> str:
+    name = metric._name + ("_total" if metric._type == "counter" else "")
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+    return f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |"
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "states": states,
+    "columns": columns.markdown,
+    "stream": messages.markdown,
+    "configuration": configuration,
+    "metrics": metrics,
+}
 
 
 def filled(text: str) -> str:

@@ -149,6 +149,8 @@ class Campus:
             _run("ip", "link", "set", interface, "up")
         _run("ovs-vsctl", "set-controller", SWITCH, f"tcp:127.0.0.1:{self._controller}")
         _run("ovs-vsctl", "set", "controller", SWITCH, "max_backoff=1000")
+        # Packet-ins that wait while this machine is busy are not to be dropped.
+        _run("ovs-vsctl", "set", "bridge", SWITCH, "other_config:controller-queue-size=512")
 
 
 def _run(*command: str) -> None:

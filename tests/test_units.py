@@ -1,0 +1,41 @@
+"""Durations and networks as people write them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chamaleonet.units import duration, duration_text, network
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [("3s", 3 * 10**9), ("500ms", 5 * 10**8), ("2m", 12 * 10**10), ("0.5 s", 5 * 10**8),
+     ("1h", 36 * 10**11), ("7us", 7000), ("9ns", 9)],
+)  # fmt: skip
+def test_durations(text, nanoseconds):
+    assert duration(text) == nanoseconds
+
+
+@given(st.integers(1, 1 << 60))
+def test_a_duration_is_written_as_it_is_read(nanoseconds):
+    text = duration_text(nanoseconds)
+    assert abs(duration(text) - nanoseconds) <= nanoseconds >> 52  # it is read as a float
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "s", "-3s", "3 weeks", "0s", "0.1ns", "9999999999h", "x3s"]
+)
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match=r"duration|longer"):
+        duration(text)
+
+
+def test_networks():
+    assert network("10.0.0.0/8") == ip_network("10.0.0.0/8")
+    for text in ("10.0.0.1/8", "10.0.0.0/33", "campus", "fe80::/129"):
+        with pytest.raises(ValueError, match=text):
+            network(text)
