@@ -1,0 +1,150 @@
+"""Where the verdict stream is spoken: a Unix socket, or TCP with TLS on both ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chamaleonet.errors import UserError
+
+
+class Certificates(Protocol):
+    """The files that TLS needs, PEM each."""
+
+    @property
+    def certificate(self) -> Path:
+        """Own certificate chain."""
+
+    @property
+    def key(self) -> Path:
+        """Own private key."""
+
+    @property
+    def ca(self) -> Path:
+        """The authority that the other end's certificate must be signed by."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address of the verdict stream.
+
+    Args:
+        address: ``unix:PATH`` or ``tcp:ADDRESS:PORT``, an IPv6 address in brackets.
+        tls: needed for ``tcp:``; both ends show a certificate. The producer's must be valid for
+            the ADDRESS that the consumer connects to.
+
+    Raises:
+        UserError: the address is neither, or is TCP without TLS.
+    """
+
+    address: str
+    tls: Certificates | None = None
+
+    def __post_init__(self) -> None:
+        kind, _, rest = self.address.partition(":")
+        if kind not in ("unix", "tcp") or not rest:
+            raise UserError(f"{self.address}: not unix:PATH or tcp:ADDRESS:PORT")
+        if kind == "tcp":
+            if self.tls is None:
+                raise UserError(f"{self.address}: a stream over TCP needs TLS")
+            host, _, port = rest.rpartition(":")
+            if not host or not port.isdecimal() or int(port) > 0xFFFF:
+                raise UserError(f"{self.address}: not tcp:ADDRESS:PORT")
+
+    @property
+    def path(self) -> Path | None:
+        """The Unix socket's path, None for TCP."""
+        kind, _, rest = self.address.partition(":")
+        return Path(rest) if kind == "unix" else None
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """The TCP address."""
+        host, _, port = self.address.partition(":")[2].rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    def server_context(self) -> ssl.SSLContext | None:
+        """Return what connections are encrypted with by the end that listens."""
+        if self.tls is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return _load(context, self.tls)
+
+    def client_context(self) -> ssl.SSLContext | None:
+        """Return what connections are encrypted with by the end that connects."""
+        return _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self.tls) if self.tls else None
+
+    def listen(self) -> socket.socket:
+        """Return a listening socket; a Unix socket is its owner's alone (mode 0600).
+
+        Raises:
+            UserError: another process listens there, or the address cannot be had.
+        """
+        try:
+            if self.path is None:
+                host, port = self.host_and_port
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                return socket.create_server((host, port), family=family)
+            _remove_stale(self.path)
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(self.path))
+            self.path.chmod(0o600)  # before listen: until then nobody can connect
+            listener.listen()
+        except OSError as error:
+            raise UserError(f"{self.address}: cannot listen: {error.strerror}") from error
+        return listener
+
+    def connect(self, timeout: float) -> socket.socket:
+        """Return a connected socket, with TLS not yet begun; OSError where nobody listens."""
+        if self.path is None:
+            return socket.create_connection(self.host_and_port, timeout)
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(str(self.path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def unlink(self) -> None:
+        """Remove the Unix socket's file."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def _load(context: ssl.SSLContext, tls: Certificates) -> ssl.SSLContext:
+    file = tls.ca
+    try:
+        for file in (tls.ca, tls.certificate, tls.key):  # OpenSSL does not say which is missing
+            file.open("rb").close()
+        context.load_verify_locations(tls.ca)
+        context.load_cert_chain(tls.certificate, tls.key)
+    except ssl.SSLError as error:
+        raise UserError(
+            f"{tls.certificate}: cannot be used with {tls.key} and {tls.ca}: {error.reason}"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    return context
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket that a killed process left behind."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise UserError(f"unix:{path}: cannot listen: the file exists and is no socket")
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+            else:
+                raise UserError(f"unix:{path}: cannot listen: another process does already")

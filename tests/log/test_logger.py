@@ -1,0 +1,286 @@
+"""The logger process, end to end: a cable for the logger port, a socket for the stream."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chamaleonet import config
+from chamaleonet.errors import UserError
+from chamaleonet.flows.records import Change
+from chamaleonet.flows.transitions import State
+from chamaleonet.log.endpoint import Endpoint
+from chamaleonet.log.logger import Logger
+from chamaleonet.log.stream import VerdictStream
+from tests.log.build import NO_DATA, NO_PACKETS, captured, event, flow
+from tests.log.test_collector import SECRET, unreachable
+from tests.log.test_community_id import community_id
+from tests.log.test_flowlog import rows
+from tests.log.test_pcapng import read
+from tests.log.test_stream import NO_FLOWS, until
+from tests.namespace import Namespace, needs_root
+from tests.traffic import ACK, SYN, ethernet, tcp, udp
+
+C, S, X = "10.0.0.1", "192.0.2.9", "192.0.2.200"
+METRICS = 9303
+RUN = (
+    "import sys; from chamaleonet import config; from chamaleonet.log import logger;"
+    "logger.run(config.load(sys.argv[1]))"
+)
+
+
+@pytest.fixture(scope="module")
+def namespace():
+    with Namespace() as fresh:
+        fresh.ip("link", "set", "lo", "up")
+        fresh.veth("logger", "switch")
+        yield fresh
+
+
+class Process:
+    """A logger, and both roads to it."""
+
+    def __init__(self, namespace, directory, flows="parquet"):
+        self._namespace, self.files = namespace, directory / "files"
+        self.address = Endpoint(f"unix:{directory}/verdicts")
+        configuration = directory / "chamaleonet.yaml"
+        configuration.write_text(
+            f"logger: {{interface: logger, directory: '{self.files}', flows: {flows}}}\n"
+            f"stream: {{address: '{self.address.address}'}}\n"
+            f"metrics: {{logger: '127.0.0.1:{METRICS}'}}\n"
+        )
+        self._process = namespace.call(
+            subprocess.Popen, [sys.executable, "-c", RUN, str(configuration)],
+            cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._sender = namespace.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._sender.bind(("switch", 0))
+        until(lambda: self.scrape() or self._process.poll() is not None)
+
+    def port(self, *frames):
+        for frame in frames:
+            self._sender.send(frame)
+
+    def scrape(self):
+        """Return the metrics by their text, nothing while they cannot be had."""
+        try:
+            answer = self._namespace.call(
+                urllib.request.urlopen, f"http://127.0.0.1:{METRICS}/metrics", timeout=5
+            )
+        except OSError:
+            return {}
+        text = answer.read().decode()
+        return {name: float(value) for name, value in re.findall(r"^(\S+) (\S+)$", text, re.M)}
+
+    def stop(self, number=signal.SIGTERM):
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        _, errors = self._process.communicate(timeout=60)
+        self._sender.close()
+        assert (self._process.returncode, errors) == (0, "")
+        [packets] = self.files.glob("*.pcapng")
+        [flows] = {*self.files.iterdir()} - {packets}
+        return read(packets), rows(flows), packets.read_bytes() + flows.read_bytes()
+
+    def kill(self):
+        self._process.kill()
+        self._process.communicate()
+        self._sender.close()
+
+
+@pytest.fixture
+def process(namespace, tmp_path):
+    started = Process(namespace, tmp_path)
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def stream(process):
+    made = VerdictStream(process.address, lambda: NO_FLOWS)
+    yield made
+    made.close()
+
+
+def lost(**fields):
+    now = time.time_ns()
+    return flow(
+        "udp", C, S, 40000, 53,
+        **{"first": now - 3 * 10**9, "last": now - 3 * 10**9, "judged": now, **fields},
+    )  # fmt: skip
+
+
+def comments(packets):
+    return sorted(comment.decode() for *_, comment in packets)
+
+
+@pytest.mark.root
+@needs_root
+def test_what_is_erroneous_is_written_and_nothing_else(process, stream):
+    verdict = lost()
+    first = ethernet(udp(C, S))[:42]
+    stream.send(event(verdict), *captured(verdict, first, wire_length=60))
+    until(lambda: process.scrape().get("chamaleonet_logger_known_flows") == 1)
+    retry = ethernet(udp(C, S, payload=SECRET))
+    process.port(
+        retry,
+        ethernet(udp(C, X, payload=SECRET)),  # over-captured
+        ethernet(udp(C, S, payload=SECRET), tags=((0x8100, 7),)),
+        unreachable(udp(C, X, payload=SECRET)),
+        ethernet(tcp(C, X, SYN | ACK, payload=SECRET)),
+        ethernet(udp(C, S, payload=SECRET * 20))[:96],  # truncated by the switch
+    )
+    until(lambda: process.scrape().get("chamaleonet_logger_port_packets_total", 0) == 6)
+    stream.send(event(lost(attempts=4), Change.ENDED), NO_PACKETS, NO_DATA)
+    until(lambda: process.scrape().get('chamaleonet_logger_flows_total{verdict="unanswered"}'))
+    until(lambda: process.scrape().get("chamaleonet_logger_held_packets") == 0)
+    figures = process.scrape()
+    packets, flows, content = process.stop()
+
+    name = community_id(verdict)
+    stranger = community_id(flow("udp", C, X, 40000, 53))
+    assert comments(packets) == [
+        f"verdict=none flow={stranger} attempts=0 icmp=3/1",
+        *(f"verdict=unanswered flow={name} attempts={n}" for n in (1, 2, 3, 4)),
+    ]
+    by_comment = {comment.decode()[-1]: packet for *packet, comment in packets[:1]}
+    assert by_comment["1"][2:] == [60, first]
+    assert {len(data) for _, _, _, data, comment in packets if b"=none" not in comment} == {42, 46}
+    assert max(wire for _, _, wire, *_ in packets) == 42 + 20 * len(SECRET)
+    assert [row["attempts"] for row in flows] == [4]
+    for part in range(len(SECRET) - 6):
+        assert SECRET[part : part + 6] not in content
+    assert figures['chamaleonet_dropped_total{cause="not_erroneous"}'] == 2
+    assert figures['chamaleonet_logger_packets_total{verdict="unanswered"}'] == 4
+    assert figures['chamaleonet_logger_packets_total{verdict="none"}'] == 1
+    assert figures["chamaleonet_logger_stream_connected"] == 1
+
+
+@pytest.mark.root
+@needs_root
+def test_what_waits_when_it_is_stopped_is_written(process, stream):
+    stream.send(event(lost(judged=time.time_ns() - 10**9)), NO_PACKETS, NO_DATA)
+    until(lambda: process.scrape().get("chamaleonet_logger_known_flows") == 1)
+    process.port(ethernet(udp(C, S)))
+    until(lambda: process.scrape().get("chamaleonet_logger_port_packets_total") == 1)
+    packets, flows, _ = process.stop(signal.SIGINT)
+    assert len(packets) == 1
+    assert flows == [], "the controller will tell how it ended"
+
+
+@pytest.mark.root
+@needs_root
+def test_flows_of_a_controller_that_is_gone_are_logged(process, stream):
+    stream.send(event(lost()), NO_PACKETS, NO_DATA)
+    until(lambda: process.scrape().get("chamaleonet_logger_known_flows") == 1)
+    stream.close()
+    until(lambda: process.scrape().get("chamaleonet_logger_stream_connected") == 0)
+    _, flows, _ = process.stop()
+    assert [row["verdict"] for row in flows] == ["unanswered"]
+
+
+def log_one_packet(namespace, directory):
+    """Run a logger until it has written a packet of a flow that it was told of."""
+    process = Process(namespace, directory)
+    try:
+        until(lambda: process.scrape().get("chamaleonet_logger_known_flows") == 1)
+        process.port(ethernet(udp(C, S)))
+        name = 'chamaleonet_logger_packets_total{verdict="unanswered"}'
+        until(lambda: process.scrape().get(name) == 1)
+        packets, _, _ = process.stop()
+    finally:
+        process.kill()
+    return packets
+
+
+@pytest.mark.root
+@needs_root
+def test_a_restarted_logger_learns_what_is_erroneous(namespace, tmp_path):
+    active = lost()
+    stream = VerdictStream(Endpoint(f"unix:{tmp_path}/verdicts"), lambda: active)
+    try:
+        assert len(log_one_packet(namespace, tmp_path)) == 1
+        for file in (tmp_path / "files").iterdir():
+            file.unlink()
+        assert len(log_one_packet(namespace, tmp_path)) == 1
+    finally:
+        stream.close()
+
+
+@pytest.mark.root
+@needs_root
+def test_json_lines_can_be_followed(namespace, tmp_path):
+    process = Process(namespace, tmp_path, flows="jsonl")
+    stream = VerdictStream(process.address, lambda: NO_FLOWS)
+    try:
+        refused = lost(state=State.REFUSED)
+        stream.send(
+            np.concatenate([event(refused, Change.ENDED), event(lost(), Change.ENDED)]),
+            NO_PACKETS, NO_DATA,
+        )  # fmt: skip
+
+        def lines():
+            [partial] = process.files.glob("*.jsonl.*")
+            return partial.read_text().splitlines()
+
+        until(lambda: len(lines()) == 2)
+        assert [json.loads(line)["verdict"] for line in lines()] == ["refused", "unanswered"]
+        _, flows, _ = process.stop()
+        assert [row["verdict"] for row in flows] == ["refused", "unanswered"]
+    finally:
+        stream.close()
+        process.kill()
+
+
+def settings(directory, port, **logger):
+    lines = "".join(f", {key}: {value}" for key, value in logger.items())
+    path = directory / "chamaleonet.yaml"
+    path.write_text(
+        f"logger: {{directory: '{directory}/files'{lines}}}\n"
+        f"stream: {{address: 'unix:{directory}/verdicts'}}\n"
+        f"metrics: {{logger: '127.0.0.1:{port}'}}\n"
+    )
+    return config.load(path)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def test_without_a_port_it_writes_what_the_stream_brings(tmp_path):
+    logger = Logger(settings(tmp_path, free_port()))
+    thread = threading.Thread(target=logger.run)
+    thread.start()
+    stream = VerdictStream(Endpoint(f"unix:{tmp_path}/verdicts"), lambda: NO_FLOWS)
+    until(lambda: stream.consumers == 1)
+    verdict = lost()
+    stream.send(event(verdict), *captured(verdict, b"headers"))
+    stream.send(event(verdict, Change.ENDED), NO_PACKETS, NO_DATA)
+    stream.close(timeout=10)
+    logger.stop()
+    thread.join()
+    packets, flows = sorted((tmp_path / "files").iterdir(), reverse=True)
+    assert [data for _, _, _, data, _ in read(packets)] == [b"headers"]
+    assert [row["verdict"] for row in rows(flows)] == ["unanswered"]
+    assert packets.stem == flows.stem
+
+
+def test_what_cannot_be_used_is_named_and_leaves_no_files(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"cannot listen on 127.0.0.1:{port}: Address already"):
+            Logger(settings(tmp_path, port))
+    assert not (tmp_path / "files").exists()
+    (tmp_path / "files").write_text("not a directory")
+    with pytest.raises(UserError, match="files: cannot make the directory: File exists"):
+        Logger(settings(tmp_path, free_port()))
