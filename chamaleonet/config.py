@@ -313,7 +313,7 @@ class Tls(Section):
 
 
 class Stream(Section):
-    """How verdicts travel from the controller to the logger, which listens."""
+    """How verdicts travel: the controller listens, the logger (or another consumer) connects."""
 
     address: str = Field(
         default="unix:/run/chamaleonet/verdicts.sock",
@@ -344,6 +344,10 @@ class Logger(Section):
     )
     directory: Path = Field(
         default=Path("/var/lib/chamaleonet"), description="Where it writes packets and flows."
+    )
+    flows: Literal["parquet", "jsonl"] = Field(
+        default="parquet",
+        description="Format of the flow log. JSON Lines can be followed while they are written.",
     )
 
 

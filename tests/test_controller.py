@@ -31,7 +31,7 @@ def free_port():
 class Process:
     """A controller of its own, and where it listens."""
 
-    def __init__(self, directory, text, *, before="", app=None):
+    def __init__(self, directory, text, *, before=""):
         self.openflow, self.metrics = free_port(), free_port()
         self.path = directory / "probe.yaml"
         self.path.write_text(
@@ -168,8 +168,7 @@ def test_a_switch_that_is_not_configured_is_left_alone(start, connect):
     switch.receive_until(BARRIER_REQUEST, 2)
     stranger.socket.settimeout(1)
     with pytest.raises(TimeoutError):
-        while True:
-            stranger.receive()
+        stranger.receive_until(BARRIER_REQUEST)
     assert stranger.flow_mods == []
     controller.stop()
     assert "00000000000000b2 is not configured" in controller.errors.read_text()
@@ -177,6 +176,7 @@ def test_a_switch_that_is_not_configured_is_left_alone(start, connect):
 
 def test_an_exception_in_a_handler_ends_the_process(start, connect):
     broken = (
+        "import eventlet; eventlet.monkey_patch()\n"
         "from chamaleonet.switch import probe\n"
         "def fail(*_): raise ZeroDivisionError('planted')\n"
         "probe.Probe.on_flow_removed = fail"
@@ -205,12 +205,10 @@ def test_an_address_in_use_is_the_users_error(start, which):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        before = f"from pathlib import Path\np = Path({{path!r}})\n"
-        controller = start(before="import time\ntime.sleep(0)")
+        controller = start()
         controller.process.kill()
         controller.process.wait()
         text = controller.path.read_text()
-        assert before
         controller.path.write_text(text.replace(str(getattr(controller, which)), str(port)))
         done = subprocess.run(
             controller.process.args, capture_output=True, text=True, cwd=Path.cwd(), timeout=60

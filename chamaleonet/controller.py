@@ -1,0 +1,244 @@
+"""The controller: an app for os-ken, or for Ryu, that puts the rooms together.
+
+Load it by name, with the path of the configuration in the environment variable
+CHAMALEONET_CONFIG, or start it by ``chamaleonet run``. Here alone is the clock read and are
+sockets touched: everything below takes bytes and the time.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from chamaleonet import config as configuration
+from chamaleonet import metrics
+from chamaleonet.capture.ring import Ring
+from chamaleonet.errors import UserError
+from chamaleonet.log.endpoint import Endpoint
+from chamaleonet.log.stream import VerdictStream
+from chamaleonet.switch import framework
+from chamaleonet.switch.launcher import CONFIG_VARIABLE
+from chamaleonet.switch.probe import Probe, warm_up
+from chamaleonet.switch.rules import Cookie
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from chamaleonet.config import Switch
+    from chamaleonet.flows.engine import Output
+
+log = logging.getLogger(__name__)
+
+_TICK = 0.005  # s
+# A candidate may be so long on its way to us; a deadline is judged only after that.
+_RETIRE = 5  # ms that the ring keeps a block which is not full
+_RING_LAG = (_RETIRE + 10) * 10**6  # ns
+_PACKET_IN_LAG = 5 * 10**6  # ns
+
+
+_STREAM_LOSSES = (
+    "stream_queue_full", "stream_undelivered", "stream_connection", "stream_malformed",
+    "stream_oversized", "stream_version", "stream_busy",
+)  # fmt: skip
+
+Handler = TypeVar("Handler", bound="Callable[..., None]")
+
+
+def fatal(handler: Handler) -> Handler:
+    """Make an exception in a handler end the process; the framework would only log it."""
+
+    @functools.wraps(handler)
+    def guarded(app: Controller, *arguments: Any) -> None:
+        try:
+            handler(app, *arguments)
+        except Exception:
+            app.metrics.handler_failures.inc()
+            log.critical("%s failed: the controller ends", handler.__name__, exc_info=True)
+            framework.end_process(1)
+            app.failed = True
+
+    return cast("Handler", guarded)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A configured switch, its candidate port, and its connection while there is one."""
+
+    probe: Probe
+    ring: Ring | None
+    dropped: metrics.Total
+    datapath: Any = None
+
+    def tick(self, now: int) -> None:
+        """Judge what has come, then let time pass."""
+        lag = _PACKET_IN_LAG
+        if self.ring is not None:
+            lag = _RING_LAG
+            for batch in self.ring.batches():
+                self.probe.judge(batch)
+        self.probe.judge_packet_ins()
+        self.probe.advance(now - lag)
+        self.send()
+
+    def send(self) -> None:
+        """Send what the rulebook wants in the switch."""
+        if self.datapath is not None and (message := self.probe.flush()):
+            self.datapath.send(message)
+
+    def scrape(self) -> None:
+        """Bring the metrics up to date."""
+        self.probe.scrape()
+        if self.ring is not None:
+            self.dropped.follow(self.ring.dropped)
+
+
+class Controller(framework.App):  # type: ignore[misc]
+    """Watches by all configured switches."""
+
+    OFP_VERSIONS = [framework.ofproto.OFP_VERSION]  # noqa: RUF012  (the framework's own way)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        path = os.environ.get(CONFIG_VARIABLE)
+        if not path:
+            raise UserError(f"the environment variable {CONFIG_VARIABLE} names no configuration")
+        self.config = configuration.load(path)
+        if not self.config.switches:
+            raise UserError(f"{path}: switches: none is configured")
+        warm_up()
+        registry = metrics.new_registry(configuration.dump(self.config))
+        metrics.BeforeScrape(registry, self._scrape)
+        self.metrics = metrics.ControllerMetrics(registry)
+        self.failed = False
+        self._stream_losses = {
+            cause: metrics.Total(self.metrics.dropped.labels(cause).inc) for cause in _STREAM_LOSSES
+        }
+        self._watches = {switch.dp_id: self._watch(switch) for switch in self.config.switches}
+        stream = self.config.stream
+        self._stream = VerdictStream(
+            Endpoint(stream.address, stream.tls), self._erroneous, erroneous=self.config.capture
+        )
+        self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
+        framework.receive_own(
+            lambda bits: Cookie.of(bits) is not None, self._on_packet_in, self._on_flow_removed
+        )
+
+    def _watch(self, switch: Switch) -> _Watch:
+        interface = switch.candidates.interface
+        return _Watch(
+            Probe(self.config, switch, self._tell, self.metrics),
+            Ring(interface, retire=_RETIRE) if interface is not None else None,
+            metrics.Total(self.metrics.dropped.labels("ring_full").inc),
+        )
+
+    def start(self) -> None:
+        """Begin to tick; called by the framework."""
+        super().start()
+        self.threads.append(framework.hub.spawn(self._run))
+
+    def close(self) -> None:
+        """End all flows and what was opened; called by the framework."""
+        for watch in self._watches.values():
+            watch.probe.finish()
+            if watch.ring is not None:
+                watch.ring.close()
+        self._stream.close()
+        self._stop_metrics()
+
+    def _run(self) -> None:
+        while self.is_active and not self.failed:
+            self._tick()
+            framework.hub.sleep(_TICK)
+
+    @fatal
+    def _tick(self) -> None:
+        for watch in self._watches.values():
+            watch.tick(time.time_ns())
+
+    def _tell(self, output: Output) -> None:
+        self._stream.send(output.events, output.packets, output.data)
+
+    def _erroneous(self) -> NDArray[Any]:
+        engines = (watch.probe.engine for watch in self._watches.values())
+        return np.concatenate([engine.live_flows(self.config.capture) for engine in engines])
+
+    def _scrape(self) -> None:
+        engines = [watch.probe.engine for watch in self._watches.values()]
+        self.metrics.pending_flows.set(sum(engine.pending_flows for engine in engines))
+        self.metrics.tracked_flows.set(sum(engine.tracked_flows for engine in engines))
+        for dp_id, watch in self._watches.items():
+            connected = self.metrics.switch_connected.labels(configuration.datapath_text(dp_id))
+            connected.set(watch.datapath is not None)
+            watch.scrape()
+        self.metrics.logger_queue.set(self._stream.queued)
+        for cause, count in (self._stream.dropped + self._stream.refused).items():
+            self._stream_losses[cause].follow(count)
+
+    # What switches say.
+
+    @framework.on(
+        framework.ofp_event.EventOFPStateChange,
+        framework.MAIN_DISPATCHER,
+        framework.DEAD_DISPATCHER,
+    )
+    @fatal
+    def _on_state_change(self, event: Any) -> None:
+        datapath = event.datapath
+        watch = self._watches.get(datapath.id)
+        if watch is None:
+            if datapath.state == framework.MAIN_DISPATCHER:
+                log.warning("datapath %016x is not configured: left alone", datapath.id)
+            return
+        if datapath.state == framework.MAIN_DISPATCHER:
+            watch.datapath = datapath
+            datapath.send(watch.probe.connect(functools.partial(framework.next_xid, datapath)))
+            log.info("%s: connected", watch.probe.switch.name)
+        elif watch.datapath is datapath:
+            watch.datapath = None
+            watch.probe.disconnect()
+            log.warning("%s: disconnected", watch.probe.switch.name)
+
+    def _watch_of(self, event: Any) -> _Watch | None:
+        watch = self._watches.get(event.msg.datapath.id)
+        return watch if watch is not None and watch.datapath is event.msg.datapath else None
+
+    @framework.on(framework.ofp_event.EventOFPAggregateStatsReply, framework.MAIN_DISPATCHER)
+    @fatal
+    def _on_count(self, event: Any) -> None:
+        if watch := self._watch_of(event):
+            watch.probe.rulebook.on_count(event.msg.xid, event.msg.body.flow_count)
+
+    @framework.on(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
+    @fatal
+    def _on_barrier(self, event: Any) -> None:
+        if watch := self._watch_of(event):
+            watch.probe.on_barrier(event.msg.xid, time.time_ns())
+            watch.send()
+
+    @framework.on(framework.ofp_event.EventOFPErrorMsg, framework.MAIN_DISPATCHER)
+    @fatal
+    def _on_error(self, event: Any) -> None:
+        if watch := self._watch_of(event):
+            kind = framework.ofproto.ofp_error_type_to_str(event.msg.type)
+            code = framework.ofproto.ofp_error_code_to_str(event.msg.type, event.msg.code)
+            watch.probe.on_error(event.msg.xid, f"{kind}, {code}")
+
+    @fatal
+    def _on_packet_in(self, datapath: Any, message: framework.PacketIn) -> None:
+        watch = self._watches.get(datapath.id)
+        if watch is not None:
+            watch.probe.packet_in(message.data, message.total_length, time.time_ns())
+
+    @fatal
+    def _on_flow_removed(self, datapath: Any, message: framework.FlowRemoved) -> None:
+        watch = self._watches.get(datapath.id)
+        if watch is not None and watch.datapath is datapath:
+            watch.probe.on_flow_removed(message.cookie)

@@ -1,0 +1,229 @@
+"""All metrics, in one place, and the HTTP server that Prometheus scrapes.
+
+Labels never name a host or a port; units are base units. Label children are cached: looking one
+up costs twice the increment itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
+
+from chamaleonet import __version__
+from chamaleonet.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from prometheus_client import Metric
+
+    from chamaleonet.config import Endpoint
+
+_PREFIX = "chamaleonet"
+
+# The causes of chamaleonet_dropped_total.
+CAUSES = {
+    "ring_full": "either: packets that the ring on its port had no room for",
+    "malformed_packet_in": "controller: packet-ins that cannot be read",
+    "flow_table_full": "controller: packets whose new flow found no place (`max_flows`)",
+    "redirect_rules_full": "controller: redirect rules beyond `redirect.max_rules`",
+    "stream_queue_full": "controller: records beyond what waits for the logger",
+    "stream_undelivered": "controller: records that waited when it ended",
+    "stream_connection": "either: connections of the stream that broke in their handshake",
+    "stream_malformed": "either: connections closed for a message that is not as documented",
+    "stream_oversized": "either: connections closed for a frame that is too long",
+    "stream_version": "either: connections closed for another version of the stream",
+    "stream_truncated": "logger: connections that ended inside a frame",
+    "stream_busy": "controller: connections refused, for there are too many",
+    "not_erroneous": "logger: packets of flows that are not (or no longer) erroneous",
+    "hold_full": "logger: packets not written, for too many waited for their verdict",
+    "flows_full": "logger: verdicts ignored, for too many flows are erroneous at once",
+    **{
+        kind: f"logger: packets at its port that docs/verdicts.md counts as `{kind}`"
+        for kind in ("non_ip", "malformed", "fragments", "excluded", "icmp_info")
+    },
+}
+# From a flow-mod on an idle switch to a switch that takes a second.
+_DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def new_registry(configuration: str) -> CollectorRegistry:
+    """Return a registry that tells about the process, the build and the configuration.
+
+    Args:
+        configuration: the effective configuration's text; its digest tells whether two processes
+            run with the same one.
+    """
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the process's start tells enough
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    build = Info(f"{_PREFIX}_build", "The version that runs.", registry=registry)
+    build.info({"version": __version__, "python": platform.python_version()})
+    digest = hashlib.sha256(configuration.encode()).hexdigest()[:16]
+    config = Info(f"{_PREFIX}_config", "The configuration in force.", registry=registry)
+    config.info({"sha256": digest})
+    return registry
+
+
+class BeforeScrape:
+    """Calls back before the metrics registered after it are collected."""
+
+    def __init__(self, registry: CollectorRegistry, update: Callable[[], None]) -> None:
+        self._update = update
+        registry.register(self)
+
+    def describe(self) -> list[Metric]:
+        """Tell, as asked when it is registered, that it has no metrics of its own."""
+        return []
+
+    def collect(self) -> list[Metric]:
+        """Bring the others up to date."""
+        self._update()
+        return []
+
+
+class Total:
+    """A counter that follows a total which somebody else counts."""
+
+    def __init__(self, increase: Callable[[float], None]) -> None:
+        self._increase = increase
+        self._last = 0
+
+    def follow(self, total: int) -> None:
+        """Raise the counter to ``total``."""
+        if total > self._last:
+            self._increase(total - self._last)
+            self._last = total
+
+
+class Totals:
+    """A counter with one label that follows totals which somebody else counts."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._totals: dict[str, Total] = {}
+
+    def follow(self, totals: Mapping[str, int]) -> None:
+        """Raise the counter's children to ``totals``."""
+        for label, total in totals.items():
+            if label not in self._totals:
+                self._totals[label] = Total(self._counter.labels(label).inc)
+            self._totals[label].follow(total)
+
+
+class ControllerMetrics:
+    """What the controller tells."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{_PREFIX}_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
+
+        self.flows = counter(
+            "flows_total",
+            "Flows that entered a verdict; one that recovers is counted under both verdicts.",
+            "verdict", "direction", "protocol",
+        )  # fmt: skip
+        self.pending_flows = gauge("pending_flows", "Flows that wait for their first reply.")
+        self.tracked_flows = gauge("tracked_flows", "Flows in the flow table.")
+        self.candidate_packets = counter(
+            "candidate_packets_total",
+            "Packets that left the switch to be judged, by their way: ring or packet_in.",
+            "source",
+        )
+        self.packet_ins = counter(
+            "packet_ins_total", "Packet-ins from our rules, by datapath.", "dp_id"
+        )
+        self.redirect_rules = gauge(
+            "redirect_rules", "Redirect rules that the switch has confirmed.", "dp_id"
+        )
+        self.redirect_rule_changes = counter(
+            "redirect_rule_changes_total",
+            "Redirect rules added, deleted, failed (refused by the switch) and expired (idle).",
+            "dp_id", "change",
+        )  # fmt: skip
+        self.switch_connected = gauge(
+            "switch_connected", "1 while a configured switch is connected, else 0.", "dp_id"
+        )
+        self.verdict_delay = Histogram(
+            f"{_PREFIX}_verdict_delay_seconds",
+            "Time from when a verdict was due until the switch confirmed its redirect rule.",
+            buckets=_DELAYS,
+            registry=registry,
+        )
+        self.logger_queue = gauge(
+            "logger_queue_records", "Records that wait to be sent to the packet logger."
+        )
+        self.dropped = counter(
+            "dropped_total", "What was lost, by cause; docs/metrics.md tells them.", "cause"
+        )
+        self.handler_failures = counter(
+            "handler_failures_total", "Exceptions in event handlers; each ends the process."
+        )
+
+
+class LoggerMetrics:
+    """What the packet logger tells."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{_PREFIX}_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"{_PREFIX}_{name}", text, registry=registry)
+
+        self.packets = counter(
+            "logger_packets_total",
+            "Packets written, by the verdict of their flow; orphan: an ICMP error that is tied to"
+            " no flow; none: one about a flow that is not known to be erroneous.",
+            "verdict",
+        )
+        self.flows = counter("logger_flows_total", "Ended flows written.", "verdict")
+        self.port_packets = counter(
+            "logger_port_packets_total", "Packets that came in by the logger port."
+        )
+        self.known_flows = gauge("logger_known_flows", "Flows known to be erroneous.")
+        self.held_packets = gauge("logger_held_packets", "Packets that wait for their verdict.")
+        self.stream_connected = gauge(
+            "logger_stream_connected", "1 while the controller's stream is connected, else 0."
+        )
+        self.dropped = counter(
+            "dropped_total", "What was not written, by cause; docs/metrics.md tells them.", "cause"
+        )
+
+
+def serve(registry: CollectorRegistry, endpoint: Endpoint) -> Callable[[], None]:
+    """Serve a registry over HTTP, in the background; return what stops it.
+
+    Under eventlet's monkey-patching the background thread is a greenlet.
+
+    Raises:
+        UserError: the address cannot be listened on.
+    """
+    try:
+        server, thread = start_http_server(endpoint.port, endpoint.host, registry)
+    except OSError as error:
+        raise UserError(f"metrics: cannot listen on {endpoint}: {error.strerror}") from None
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop

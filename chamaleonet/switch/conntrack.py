@@ -1,0 +1,108 @@
+"""The conntrack pipeline: Open vSwitch's connection tracking does the sorting, in the datapath.
+
+A packet is looked up in our zone and comes back with its ct_state. Only three kinds of packets
+are candidates: what belongs to a connection without a reply (``+new``: its first packet and the
+repeats until it is answered), the first reply of each connection (``+est+rpl`` while ct_mark is
+0), and what the tracker calls invalid but the contract judges. No rule is added for a healthy flow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chamaleonet.switch.pipeline import FAMILIES, Change, Flow, Frame
+from chamaleonet.switch.rules import (
+    ACK,
+    EST,
+    FIN,
+    ICMP,
+    ICMP6,
+    INV,
+    IPV4,
+    IPV6,
+    NEW,
+    RPL,
+    RST,
+    SYN,
+    TCP,
+    TRK,
+    Commit,
+    Cookie,
+    Match,
+    Rule,
+    Track,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+
+    from chamaleonet.flows.transitions import State
+
+_REPLIED = 1  # ct_mark of a connection whose first reply was copied
+
+# DCCP and UDP-Lite: to the tracker all flows between two hosts are one, so all their packets are
+# candidates.
+_TRACKED_WITHOUT_PORTS = (33, 136)
+
+_INVALID = ("ct_state", (TRK | INV, TRK | INV))
+
+
+def _judged_though_invalid() -> Iterator[Match]:
+    """Yield what opens a flow by the contract's section 3, but no connection.
+
+    A SYN+ACK without a SYN (mirror ports reorder), SYN+FIN and the probes with none of SYN, ACK
+    and RST, replies to unseen ICMP queries, and the address mask queries, which the tracker does
+    not know. A lone SYN is invalid only where it is out of window in a live connection: that opens
+    no flow.
+    """
+    for family in FAMILIES:
+        tcp = (("eth_type", family), ("ip_proto", TCP), _INVALID)
+        yield (*tcp, ("tcp_flags", (SYN | ACK, SYN | ACK | RST)))
+        yield (*tcp, ("tcp_flags", (SYN | FIN, SYN | FIN | ACK | RST)))
+        yield (*tcp, ("tcp_flags", (0, SYN | ACK | RST)))
+    for kind in (0, 14, 16, 17, 18):
+        yield ("eth_type", IPV4), ("ip_proto", ICMP), _INVALID, ("icmpv4_type", kind)
+    yield ("eth_type", IPV6), ("ip_proto", ICMP6), _INVALID, ("icmpv6_type", 129)
+
+
+class ConntrackPipeline:
+    """Sorts by connection tracking; see ``chamaleonet.switch.pipeline.Pipeline``."""
+
+    judged: tuple[State, ...] = ()
+    passes_closings = False  # a reused port comes as a new connection instead
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._zone = frame.switch.conntrack.zone
+
+    def static_rules(self) -> Iterator[Rule]:
+        """Yield all rules of this pipeline."""
+        yield from self._frame.static_rules()
+        table, forward = self._frame.tables.filter, self._frame.tables.forward
+        copy, zone = self._frame.candidate, self._zone
+        for match in _judged_though_invalid():
+            yield Rule(table, 90, match, (copy,), forward)
+        for family in FAMILIES:
+            ip = ("eth_type", family)
+
+            def state(bits: int, mask: int, ip: tuple[str, int] = ip) -> Match:
+                return ip, ("ct_state", (bits, mask))
+
+            for protocol in _TRACKED_WITHOUT_PORTS:
+                yield Rule(table, 110, (ip, ("ip_proto", protocol)), (copy,), forward)
+            yield Rule(table, 100, state(0, TRK), (Track(zone, table),))
+            yield Rule(table, 80, state(TRK | INV, TRK | INV), goto=forward)
+            first_reply = (*state(TRK | EST | RPL, TRK | EST | RPL), ("ct_mark", 0))
+            yield Rule(table, 70, first_reply, (Commit(zone, _REPLIED), copy), forward)
+            yield Rule(table, 60, state(TRK | EST, TRK | EST), goto=forward)
+            yield Rule(table, 50, state(TRK | NEW, TRK | NEW), (Commit(zone), copy), forward)
+
+    def on_judged(self, event: np.void) -> Iterable[Change]:  # noqa: ARG002
+        """Do nothing: the tracker has seen the reply itself."""
+        return ()
+
+    def on_removed(self, cookie: Cookie) -> tuple[Iterable[Change], Flow | None]:  # noqa: ARG002
+        """Do nothing: no rule of this pipeline expires."""
+        return (), None

@@ -1,0 +1,167 @@
+"""Rules to OpenFlow 1.3 messages.
+
+The framework's own encoder spends 70 µs on a flow-mod, most of it on objects for match fields.
+Rules here are few kinds of fields, all known; packing them takes a tenth. Tests compare the bytes
+with the framework's. Layouts: OpenFlow Switch Specification 1.3.5, section 7; for Open vSwitch's
+extensions nicira-ext.h and ofp-actions(7).
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from functools import lru_cache
+
+from chamaleonet.switch.rules import Action, Commit, Controller, Match, Normal, Output, Rule, Track
+
+VERSION = 4
+
+
+class Type(IntEnum):
+    """OFPT_: the messages that we write ourselves."""
+
+    FLOW_MOD = 14
+    MULTIPART_REQUEST = 18
+    BARRIER_REQUEST = 20
+
+
+class Command(IntEnum):
+    """OFPFC_: what a flow-mod does."""
+
+    ADD = 0
+    DELETE = 3
+    DELETE_STRICT = 4
+
+
+SEND_FLOW_REM = 1  # OFPFF_
+_ANY = 0xFFFFFFFF  # OFPP_ANY, OFPG_ANY, OFP_NO_BUFFER
+_ALL_TABLES = 0xFF
+_NORMAL = 0xFFFFFFFA
+_CONTROLLER = 0xFFFFFFFD
+
+_BASIC = 0x8000  # OFPXMC_OPENFLOW_BASIC
+_NXM_1 = 0x0001
+
+# field -> (class, number, bytes)
+_FIELDS = {
+    "in_port": (_BASIC, 0, 4), "eth_type": (_BASIC, 5, 2), "vlan_vid": (_BASIC, 6, 2),
+    "ip_proto": (_BASIC, 10, 1), "ipv4_src": (_BASIC, 11, 4), "ipv4_dst": (_BASIC, 12, 4),
+    "tcp_src": (_BASIC, 13, 2), "tcp_dst": (_BASIC, 14, 2), "udp_src": (_BASIC, 15, 2),
+    "udp_dst": (_BASIC, 16, 2), "sctp_src": (_BASIC, 17, 2), "sctp_dst": (_BASIC, 18, 2),
+    "icmpv4_type": (_BASIC, 19, 1), "icmpv4_code": (_BASIC, 20, 1),
+    "ipv6_src": (_BASIC, 26, 16), "ipv6_dst": (_BASIC, 27, 16),
+    "icmpv6_type": (_BASIC, 29, 1), "icmpv6_code": (_BASIC, 30, 1),
+    "tcp_flags": (_NXM_1, 34, 2), "ct_state": (_NXM_1, 105, 4), "ct_mark": (_NXM_1, 107, 4),
+}  # fmt: skip
+
+
+def _header(field: str, masked: bool) -> bytes:
+    oxm_class, number, size = _FIELDS[field]
+    return struct.pack("!HBB", oxm_class, number << 1 | masked, size << masked)
+
+
+_HEADERS = {field: (_header(field, False), _header(field, True), _FIELDS[field][2])
+            for field in _FIELDS}  # fmt: skip
+
+_NICIRA = 0x2320
+_CT, _OUTPUT_TRUNC = 35, 39  # NXAST_
+_CT_COMMIT = 1
+_NO_TABLE = 0xFF
+_output = struct.Struct("!HHIH6x").pack
+_output_trunc = struct.Struct("!HHIHHI").pack
+_ct = struct.Struct("!HHIHHIHB3xH").pack
+_flow_mod = struct.Struct("!BBHIQQBBHHHIIIHxx").pack
+_instruction = struct.Struct("!HH4x").pack
+_goto = struct.Struct("!HHB3x").pack
+_aggregate = struct.Struct("!HH4xB3xII4xQQ").pack
+_ofp_header = struct.Struct("!BBHI").pack
+
+
+def _pad(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 8)
+
+
+def encode_match(match: Match) -> bytes:
+    """Return an ofp_match of type OXM, padded."""
+    parts: list[bytes] = []
+    for field, value in match:
+        plain, masked, size = _HEADERS[field]
+        if isinstance(value, tuple):
+            parts += (masked, value[0].to_bytes(size), value[1].to_bytes(size))
+        else:
+            parts += (plain, value.to_bytes(size))
+    fields = b"".join(parts)
+    return _pad(struct.pack("!HH", 1, 4 + len(fields)) + fields)
+
+
+def _encode_ct(flags: int, zone: int, table: int, nested: bytes = b"") -> bytes:
+    # zone_src 0 makes the field after it the zone itself; alg 0 is no helper.
+    return _ct(0xFFFF, 24 + len(nested), _NICIRA, _CT, flags, 0, zone, table, 0) + nested
+
+
+def _encode_action(action: Action) -> bytes:
+    match action:
+        case Output(port, 0):
+            return _output(0, 16, port, 0)
+        case Output(port, max_len):
+            return _output_trunc(0xFFFF, 16, _NICIRA, _OUTPUT_TRUNC, port, max_len)
+        case Controller(max_len):
+            return _output(0, 16, _CONTROLLER, max_len)
+        case Normal():
+            return _output(0, 16, _NORMAL, 0)
+        case Track(zone, table):
+            return _encode_ct(0, zone, table)
+        case Commit(zone, 0):
+            return _encode_ct(_CT_COMMIT, zone, _NO_TABLE)
+        case Commit(zone, mark):
+            set_field = _pad(
+                struct.pack("!HH", 25, 16) + _header("ct_mark", False) + struct.pack("!I", mark)
+            )
+            return _encode_ct(_CT_COMMIT, zone, _NO_TABLE, set_field)
+
+
+@lru_cache(maxsize=1024)
+def _encode_instructions(actions: tuple[Action, ...], goto: int | None) -> bytes:
+    applied = b"".join(map(_encode_action, actions))
+    return (_instruction(4, 8 + len(applied)) + applied if applied else b"") + (
+        _goto(1, 8, goto) if goto is not None else b""
+    )
+
+
+def add(rule: Rule, generation: int, xid: int) -> bytes:
+    """Return the flow-mod that adds a rule, in place of an identical one if there is any."""
+    body = encode_match(rule.match) + _encode_instructions(rule.actions, rule.goto)
+    return _flow_mod(
+        VERSION, Type.FLOW_MOD, 48 + len(body), xid,
+        rule.cookie.at(generation), 0, rule.table, Command.ADD, rule.idle_timeout, 0,
+        rule.priority, _ANY, 0, 0, SEND_FLOW_REM if rule.notify else 0,
+    ) + body  # fmt: skip
+
+
+def delete(rule: Rule, generation: int, xid: int) -> bytes:
+    """Return the flow-mod that deletes exactly this rule, and only where its cookie is ours."""
+    body = encode_match(rule.match)
+    return _flow_mod(
+        VERSION, Type.FLOW_MOD, 48 + len(body), xid,
+        rule.cookie.at(generation), (1 << 64) - 1, rule.table, Command.DELETE_STRICT, 0, 0,
+        rule.priority, _ANY, _ANY, _ANY, 0,
+    ) + body  # fmt: skip
+
+
+def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
+    """Return the flow-mod that deletes the rules with such cookies from all tables."""
+    return _flow_mod(
+        VERSION, Type.FLOW_MOD, 56, xid, cookie, mask, _ALL_TABLES, Command.DELETE, 0, 0,
+        0, _ANY, _ANY, _ANY, 0,
+    ) + encode_match(())  # fmt: skip
+
+
+def count_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
+    """Return the question for the number of rules with such cookies (OFPMP_AGGREGATE)."""
+    body = _aggregate(2, 0, _ALL_TABLES, _ANY, _ANY, cookie, mask) + encode_match(())
+    return _ofp_header(VERSION, Type.MULTIPART_REQUEST, 8 + len(body), xid) + body
+
+
+def barrier(xid: int) -> bytes:
+    """Return a barrier request."""
+    return _ofp_header(VERSION, Type.BARRIER_REQUEST, 8, xid)

@@ -1,0 +1,69 @@
+"""Starts the controller app in a manager of our own: ``chamaleonet run``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import warnings
+from typing import TYPE_CHECKING
+
+from chamaleonet.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chamaleonet.config import Endpoint
+
+CONFIG_VARIABLE = "CHAMALEONET_CONFIG"
+_APP = "chamaleonet.controller"
+
+
+def run(path: Path) -> int:
+    """Run the controller until a signal or a failure ends it; return the exit status.
+
+    Args:
+        path: the configuration file.
+
+    Raises:
+        UserError: what the user can mend: the configuration is wrong, an address is in use, the
+            framework is missing.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")  # os-ken needs it
+        import eventlet
+    eventlet.monkey_patch()  # before anything that waits is imported
+    from chamaleonet import config
+    from chamaleonet.switch import framework
+
+    listen = config.load(path).openflow.listen
+    _check_free(listen)
+    os.environ[CONFIG_VARIABLE] = str(path)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger(framework.NAME).setLevel(logging.WARNING)
+    framework.configure(*listen)
+    manager = framework.AppManager.get_instance()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: framework.end_process(0))
+    try:
+        manager.load_apps([_APP])
+        services = manager.instantiate_apps(**manager.create_contexts())
+        framework.hub.joinall(services)
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        manager.close()
+    return 1  # the OpenFlow service ended by itself
+
+
+def _check_free(listen: Endpoint) -> None:
+    """Listen once: the framework would only log that it cannot."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(tuple(listen))
+            attempt.listen()
+        except OSError as error:
+            raise UserError(f"openflow: cannot listen on {listen}: {error.strerror}") from None

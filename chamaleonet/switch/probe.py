@@ -1,0 +1,268 @@
+"""One switch: candidate packets in, verdicts and rule changes out.
+
+Everything that concerns a switch meets here, but its connection and the clock: those are the
+controller's. What is to be sent comes as bytes, and ``now`` goes in as nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chamaleonet.config import datapath_text
+from chamaleonet.flows.engine import Engine, Settings
+from chamaleonet.flows.records import Change as FlowChange
+from chamaleonet.flows.records import Direction, Role
+from chamaleonet.flows.transitions import HEALTHY, State
+from chamaleonet.metrics import Total
+from chamaleonet.switch.conntrack import ConntrackPipeline
+from chamaleonet.switch.packetin import PacketInBuffer
+from chamaleonet.switch.pipeline import Frame, Pipeline
+from chamaleonet.switch.reactive import ReactivePipeline
+from chamaleonet.switch.redirect import Redirects
+from chamaleonet.switch.rulebook import Phase, Rulebook, RuleState
+from chamaleonet.switch.rules import Cookie, Kind, rule_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from chamaleonet.capture.batch import PacketBatch
+    from chamaleonet.config import Config, Switch
+    from chamaleonet.flows.engine import Output
+    from chamaleonet.metrics import ControllerMetrics
+    from chamaleonet.switch.pipeline import Change
+
+log = logging.getLogger(__name__)
+
+# Every verdict is counted; every flow that is not healthy is told of when it ends.
+_JUDGED = tuple(state for state in State if state not in (State.NONE, State.PENDING))
+_ENDED = tuple(state for state in _JUDGED if state not in HEALTHY)
+
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
+
+
+def pipeline_of(config: Config, switch: Switch) -> Pipeline:
+    """Return the pipeline that a switch is configured for."""
+    frame = Frame(switch, config.broadcasts)
+    if switch.pipeline == "conntrack":
+        return ConntrackPipeline(frame)
+    return ReactivePipeline(frame, config.idle_timeout)
+
+
+def warm_up() -> None:
+    """Have the engine's kernels compiled or loaded, before a switch waits for an answer."""
+    engine = Engine(Settings(internal=(), max_flows=1))
+    packets = PacketInBuffer()
+    packets.append(memoryview(bytes(60)), 60, 0)
+    for step in (engine.judge(packets.take()), engine.advance(0), engine.finish()):
+        list(step)
+
+
+class Probe:
+    """Watches by one switch.
+
+    Args:
+        config: the whole configuration.
+        switch: the switch's part of it.
+        tell: called with each Output of the flow engine, which it may only borrow.
+        metrics: where to count.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        switch: Switch,
+        tell: Callable[[Output], None],
+        metrics: ControllerMetrics,
+    ) -> None:
+        self.switch = switch
+        self._tell = tell
+        self.pipeline = pipeline_of(config, switch)
+        self.redirects = Redirects(Frame(switch), config.capture)
+        self.rulebook = Rulebook(self.pipeline.static_rules())
+        self.packet_ins = PacketInBuffer()
+        self.engine = Engine(
+            Settings(
+                internal=config.internal,
+                timeout=config.timeout,
+                idle_timeout=config.idle_timeout,
+                max_flows=config.max_flows,
+                capture=config.capture,
+            ),
+            judged=_JUDGED,
+            ended=_ENDED,
+            packets=True,
+            closings_seen=self.pipeline.passes_closings,
+        )
+        # Of all that is told, rules hang on these alone.
+        captured = set(config.capture)
+        self._pipeline_judged = np.array(sorted(self.pipeline.judged), np.uint8)
+        self._redirect_judged = np.array(
+            sorted(captured | {State.RECOVERED, State.REFUSED, State.ICMP_ERROR, State.ANSWERED}),
+            np.uint8,
+        )
+        self._count = _Counts(metrics, switch)
+
+    # Packets and time.
+
+    def packet_in(self, data: memoryview, total_length: int, now: int) -> None:
+        """Take a packet-in; it is judged with the next tick, or when there are many."""
+        if self.packet_ins.append(data, total_length, now):
+            self.judge_packet_ins()
+
+    def judge_packet_ins(self) -> None:
+        """Judge the packet-ins that were gathered."""
+        if len(self.packet_ins):
+            self._count.packet_ins.inc(len(self.packet_ins))
+            self._count.candidates_packet_in.inc(len(self.packet_ins))
+            self._take(self.engine.judge(self.packet_ins.take()))
+
+    def judge(self, batch: PacketBatch) -> None:
+        """Judge packets from the candidate port."""
+        self._count.candidates_ring.inc(len(batch))
+        self._take(self.engine.judge(batch))
+
+    def advance(self, now: int) -> None:
+        """Let time pass: what is due is judged."""
+        self._take(self.engine.advance(now))
+
+    def finish(self) -> None:
+        """End all flows, as when the controller stops; the switch keeps its rules."""
+        for output in self.engine.finish():
+            self._tell(output)
+
+    def _take(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            self._count.flows(output.events)
+            self.rulebook.apply(self._changes(output))
+            self._tell(output)
+
+    def _changes(self, output: Output) -> Iterator[Change]:
+        events = output.events
+        judged = events["change"] == FlowChange.JUDGED
+        states = events["flow"]["state"]
+        for_pipeline = judged & np.isin(states, self._pipeline_judged)
+        for_redirects = ~judged | np.isin(states, self._redirect_judged)
+        for at in np.flatnonzero(for_pipeline | for_redirects):
+            if for_redirects[at]:
+                yield from self.redirects.on_event(events[at])
+            if for_pipeline[at]:
+                yield from self.pipeline.on_judged(events[at])
+        later = output.packets["row"][output.packets["role"] == Role.LATER]
+        for row in later.tolist():
+            yield from self.redirects.on_packet(row)
+
+    # The switch.
+
+    def connect(self, next_xid: Callable[[], int]) -> bytes:
+        """Take note of a new connection; return what to send at once."""
+        return self.rulebook.connect(next_xid)
+
+    def disconnect(self) -> None:
+        """Take note that the connection is gone."""
+        self.rulebook.disconnect()
+
+    def flush(self) -> bytes:
+        """Return what is to be sent to the switch now."""
+        was = self.rulebook.phase
+        message = self.rulebook.flush()
+        if was is not Phase.READY and self.rulebook.phase is Phase.READY:
+            log.info("%s: %d rules in place", self.switch.name, len(self.rulebook))
+        return message
+
+    def on_barrier(self, xid: int, now: int) -> None:
+        """Take a barrier's reply."""
+        for change in self.rulebook.on_barrier(xid):
+            if change.rule.cookie.kind is Kind.REDIRECT:
+                self._count.confirmed(change, now)
+
+    def on_error(self, xid: int, reason: str) -> None:
+        """Take an error message; it may refuse one of our rules."""
+        change = self.rulebook.on_error(xid)
+        if change is None:
+            return
+        what = rule_text(change.rule, self.rulebook.generation)
+        log.error("%s: the switch refused %s: %s", self.switch.name, what, reason)
+        cookie = change.rule.cookie
+        if cookie.kind is Kind.REDIRECT:
+            self._count.failed.inc()
+            self.redirects.on_removed(cookie)
+        elif cookie.kind is Kind.BYPASS:
+            changes, _ = self.pipeline.on_removed(cookie)
+            self.rulebook.apply(changes)
+
+    def on_flow_removed(self, bits: int) -> None:
+        """Take the removal of the rule with this cookie, idle for too long.
+
+        We hear of our own deletions too, but by then their cookie is nobody's any more.
+        """
+        cookie = Cookie.of(bits)
+        if cookie is None or bits != cookie.at(self.rulebook.generation):
+            return
+        if cookie.kind is Kind.REDIRECT:
+            rule = self.redirects.on_removed(cookie)
+            if rule is not None:
+                self.rulebook.expired(rule)
+                self._count.expired.inc()
+        elif cookie.kind is Kind.BYPASS:
+            changes, flow = self.pipeline.on_removed(cookie)
+            self.rulebook.apply(changes)
+            if flow is not None:
+                self._take(self.engine.forget(flow.row, flow.first))
+
+    def scrape(self) -> None:
+        """Bring what is counted elsewhere up to date."""
+        self._count.refused.follow(self.redirects.refused)
+        self._count.untracked.follow(self.engine.untracked)
+        self._count.malformed.follow(self.packet_ins.malformed)
+        self._count.redirects.set(
+            sum(
+                rule.cookie.kind is Kind.REDIRECT and state is RuleState.CONFIRMED
+                for rule, state in self.rulebook
+            )
+        )
+
+
+class _Counts:
+    """A probe's metrics, their label children cached."""
+
+    def __init__(self, metrics: ControllerMetrics, switch: Switch) -> None:
+        dp_id = datapath_text(switch.dp_id)
+        changes = metrics.redirect_rule_changes
+        self.packet_ins = metrics.packet_ins.labels(dp_id)
+        self.candidates_packet_in = metrics.candidate_packets.labels("packet_in")
+        self.candidates_ring = metrics.candidate_packets.labels("ring")
+        self.redirects = metrics.redirect_rules.labels(dp_id)
+        self.failed = changes.labels(dp_id, "failed")
+        self.expired = changes.labels(dp_id, "expired")
+        self._added = changes.labels(dp_id, "added")
+        self._deleted = changes.labels(dp_id, "deleted")
+        self.refused = Total(metrics.dropped.labels("redirect_rules_full").inc)
+        self.untracked = Total(metrics.dropped.labels("flow_table_full").inc)
+        self.malformed = Total(metrics.dropped.labels("malformed_packet_in").inc)
+        self._verdict_delay = metrics.verdict_delay
+        self._flows = metrics.flows
+        self._children: dict[int, Callable[[float], None]] = {}
+
+    def confirmed(self, change: Change, now: int) -> None:
+        """Count a redirect rule that the switch has added or deleted."""
+        (self._added if change.add else self._deleted).inc()
+        if change.due:
+            self._verdict_delay.observe(max(0, now - change.due) / 1e9)
+
+    def flows(self, events: np.ndarray) -> None:
+        """Count the flows that entered a verdict."""
+        judged = events["flow"][events["change"] == FlowChange.JUDGED]
+        kinds = (judged["kind"] >> 8).astype(np.uint32)
+        keys = kinds << 16 | judged["direction"].astype(np.uint32) << 8 | judged["state"]
+        for key, count in zip(*np.unique(keys, return_counts=True), strict=True):
+            increase = self._children.get(int(key))
+            if increase is None:
+                increase = self._children[int(key)] = self._flows.labels(
+                    State(key & 0xFF).label,
+                    Direction(key >> 8 & 0xFF).label,
+                    _PROTOCOLS.get(int(key >> 16), "other"),
+                ).inc
+            increase(int(count))

@@ -1,0 +1,262 @@
+"""A Mininet network on userspace Open vSwitch, the real controller, and what leaves the switch."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from chamaleonet.log.endpoint import Endpoint
+from chamaleonet.log.messages import pack_flow
+from chamaleonet.log.reader import VerdictReader
+
+ROOT = Path(__file__).parent.parent
+DIST_PACKAGES = "/usr/lib/python3/dist-packages"  # where Debian's Mininet lies
+PRIVATE_VLAN = 4094  # ports in a VLAN of their own are not flooded to
+CANDIDATE_PORT, LOGGER_PORT = 3, 4
+CANDIDATE, LOGGER = "chtcand", "chtlog"
+DP_ID = "00000000000000a1"
+_OUTGOING = 4  # PACKET_OUTGOING
+_CLONE_NEWNET = 0x40000000
+
+
+def missing() -> str | None:
+    """Return why these tests cannot run here, or None."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("ovs-vsctl", "ovs-ofctl", "ethtool"):
+        if shutil.which(program) is None:
+            return f"needs {program}"
+    if not Path(DIST_PACKAGES, "mininet").is_dir():
+        return "needs Debian's package mininet"
+    return None
+
+
+def run(*command: str, check: bool = True) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)}: {done.stderr}")
+    return done.stdout
+
+
+def ensure_switch_runs() -> None:
+    if subprocess.run(["ovs-vsctl", "--timeout=2", "show"], capture_output=True).returncode:
+        run("service", "openvswitch-switch", "start")
+
+
+def packet_socket(interface: str, pid: int | None = None) -> socket.socket:
+    """Return a raw socket on an interface, in the network namespace of a process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with contextlib.ExitStack() as back:
+        if pid is not None:
+            home, there = os.open("/proc/self/ns/net", 0), os.open(f"/proc/{pid}/ns/net", 0)
+            back.callback(os.close, home)
+            back.callback(os.close, there)
+            if libc.setns(there, _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+            back.callback(libc.setns, home, _CLONE_NEWNET)
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        raw.bind((interface, 0))
+        raw.setblocking(False)
+        return raw
+
+
+def received(raw: socket.socket) -> list[bytes]:
+    """Return the frames that came in since the last call."""
+    frames = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            data, address = raw.recvfrom(65535)
+            if address[2] != _OUTGOING:
+                frames.append(data)
+    return frames
+
+
+class Network:
+    """A switch named s1 with our two ports, and hosts by one of the topologies."""
+
+    def __init__(self, topology: str) -> None:
+        if DIST_PACKAGES not in sys.path:
+            sys.path.append(DIST_PACKAGES)
+        from mininet.net import Mininet
+        from mininet.node import OVSSwitch
+
+        from topologies import single, tap
+
+        topologies = single.topos | tap.topos
+        ensure_switch_runs()
+        self._net = Mininet(
+            topo=topologies[topology](), controller=None, waitConnected=False,
+            switch=lambda name, **options: OVSSwitch(name, datapath="user", **options),
+        )  # fmt: skip
+        self.sockets: dict[str, socket.socket] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            for host in self._net.hosts:
+                interface = host.defaultIntf().name
+                host.cmd(f"sysctl -qw net.ipv6.conf.{interface}.accept_dad=0")
+                host.cmd(f"ethtool -K {interface} tx off rx off gso off tso off gro off")
+                self.sockets[host.name] = packet_socket(interface, host.pid)
+            self._net["s1"].start([])
+            for port, interface in ((CANDIDATE_PORT, CANDIDATE), (LOGGER_PORT, LOGGER)):
+                run(
+                    "ovs-vsctl", "add-port", "s1", interface, f"tag={PRIVATE_VLAN}", "--",
+                    "set", "interface", interface, "type=internal", f"ofport_request={port}",
+                )  # fmt: skip
+                run("ip", "link", "set", interface, "addrgenmode", "none")
+                run("ip", "link", "set", interface, "up")
+                self.sockets[interface] = packet_socket(interface)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for raw in self.sockets.values():
+            raw.close()
+        for interface in (CANDIDATE, LOGGER):
+            run("ovs-vsctl", "--if-exists", "del-port", "s1", interface, check=False)
+        self._net.stop()
+
+    def host(self, name: str):
+        return self._net[name]
+
+    def send(self, host: str, *frames: bytes) -> None:
+        for frame in frames:
+            self.sockets[host].send(frame)
+
+    def received(self, name: str) -> list[bytes]:
+        return received(self.sockets[name])
+
+    def add_rule(self, rule: str) -> None:
+        run("ovs-ofctl", "--protocols=OpenFlow13", "add-flow", "s1", rule)
+
+    def rules(self) -> str:
+        return run("ovs-ofctl", "--protocols=OpenFlow13", "--no-stats", "dump-flows", "s1")
+
+
+class Controller:
+    """``chamaleonet run`` and a consumer of its verdict stream.
+
+    Attributes:
+        flows: what the stream told, in order: (kind, flow as a map, headers of its first packet).
+    """
+
+    def __init__(self, directory: Path, settings: str, *, timeout: str = "500ms") -> None:
+        ports = []
+        for _ in range(2):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                ports.append(probe.getsockname()[1])
+        self.openflow, self.metrics = ports
+        self._socket = f"unix:{directory}/verdicts.sock"
+        self._errors = directory / "controller.txt"
+        path = directory / "probe.yaml"
+        path.write_text(
+            f"timeout: {timeout}\nmax_flows: 10000\n"
+            "capture: [unanswered, icmp_error, refused, unsolicited]\n"
+            f"openflow: {{listen: '127.0.0.1:{self.openflow}'}}\n"
+            f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\n"
+            f"stream: {{address: '{self._socket}'}}\n"
+            f"switches:\n  - {{name: s1, dp_id: {DP_ID}, logger_port: {LOGGER_PORT}, {settings}}}\n"
+        )
+        self.config = path
+        self._command = [sys.executable, "-m", "chamaleonet", "run", "--config", str(path)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: VerdictReader | None = None
+        self.flows: list[tuple[str, dict, list[bytes]]] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command, cwd=ROOT, stderr=self._errors.open("ab"), stdout=subprocess.DEVNULL
+        )
+        run("ovs-vsctl", "set-controller", "s1", f"tcp:127.0.0.1:{self.openflow}")
+        run("ovs-vsctl", "set", "controller", "s1", "max_backoff=1000")
+        self._reader = VerdictReader(Endpoint(self._socket))
+        self.wait_for(self._ready, 90)
+
+    def _ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(self._errors.read_text())
+        return self._errors.read_text().count("rules in place") > 0 and self._reader.connected
+
+    def kill(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self._errors.unlink()
+
+    def wait_for(self, condition, seconds: float = 10.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                said = self._errors.read_text() if self._errors.exists() else ""
+                raise AssertionError(f"waited {seconds} s for {condition}\n{said}")
+            time.sleep(0.02)
+
+    def scrape(self) -> str:
+        url = f"http://127.0.0.1:{self.metrics}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as page:
+            return page.read().decode()
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric over all labels but the given ones."""
+        lines = re.findall(rf"^chamaleonet_{name}(\{{.*\}})? (.*)$", self.scrape(), re.MULTILINE)
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(float(value) for text, value in lines if all(each in text for each in wanted))
+
+    def finished(self) -> list[tuple[str, dict, list[bytes]]]:
+        """End the controller in order; return all that the stream told until its end."""
+        self._process.terminate()
+        assert self._process.wait(30) == 0, self._errors.read_text()
+        self.wait_for(lambda: not self._reader.connected)
+        return self.told()
+
+    def told(self) -> list[tuple[str, dict, list[bytes]]]:
+        """Return what the stream has told so far."""
+        while not self._reader.messages.empty():
+            message = self._reader.messages.get()
+            if len(message.flow):
+                packets = [
+                    bytes(message.data[packet["offset"] : packet["offset"] + packet["length"]])
+                    for packet in message.packets
+                ]
+                self.flows.append((message.kind, pack_flow(message.flow[0]), packets))
+        return self.flows
+
+
+def ends_of(frame: bytes) -> tuple[bytes, bytes]:
+    """Return the IP addresses of a frame, tagged or not."""
+    at = 12
+    while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
+        at += 4
+    (kind,) = struct.unpack_from("!H", frame, at)
+    at += 2
+    if kind == 0x0800:
+        return frame[at + 12 : at + 16], frame[at + 16 : at + 20]
+    if kind == 0x86DD:
+        return frame[at + 8 : at + 24], frame[at + 24 : at + 40]
+    return b"", b""

@@ -1,0 +1,89 @@
+"""Switches, probes and packets for the tests of the switch room."""
+
+from __future__ import annotations
+
+import itertools
+
+from prometheus_client import CollectorRegistry
+
+from chamaleonet.config import Config, Switch
+from chamaleonet.metrics import ControllerMetrics
+from chamaleonet.switch.pipeline import Frame
+from chamaleonet.switch.probe import Probe
+from tests.traffic import SECOND, ethernet
+
+START = 1_700_000_000 * SECOND
+PIPELINES = ("conntrack", "reactive")
+
+
+def switch(pipeline="conntrack", **changes):
+    return Switch(**{"dp_id": 0xA1, "pipeline": pipeline, "logger_port": 4} | changes)
+
+
+def frame(pipeline="conntrack", **changes):
+    return Frame(switch(pipeline, **changes))
+
+
+class PlayedProbe:
+    """A probe, its switch answering at once, and what came of it.
+
+    Attributes:
+        told: what the engine told: (verdict, attempts) of events, in order.
+        switch: the rules in the switch by place.
+    """
+
+    def __init__(self, pipeline="conntrack", *, config=None, **changes):
+        self.registry = CollectorRegistry()
+        self.told = []
+        self.packets = []
+        self.config = config or Config(max_flows=1024)
+        self.probe = Probe(
+            self.config, switch(pipeline, **changes), self._tell, ControllerMetrics(self.registry)
+        )
+        self._xid = itertools.count(1000)
+        self.now = START
+
+    def _tell(self, output):
+        self.told += [(int(e["change"]), int(e["flow"]["state"])) for e in output.events]
+        self.packets += [
+            (int(p["role"]), bytes(output.data[p["offset"] : p["offset"] + p["length"]]))
+            for p in output.packets
+        ]
+
+    def connect(self, in_use=()):
+        self.probe.connect(lambda: next(self._xid))
+        for xid in list(self.probe.rulebook._connection.questions):
+            generation = self.probe.rulebook._connection.questions[xid]
+            self.probe.rulebook.on_count(xid, int(generation in in_use))
+        self.settle()
+        return self
+
+    def settle(self):
+        """Flush, and let the switch confirm, until nothing is left to do."""
+        while self.probe.flush() or self.probe.rulebook._connection.batches:
+            self.confirm()
+
+    def confirm(self):
+        for xid in list(self.probe.rulebook._connection.batches):
+            self.probe.on_barrier(xid, self.now)
+
+    def receive(self, *packets, snaplen=128):
+        for packet in packets:
+            frame = ethernet(packet)
+            self.probe.packet_in(memoryview(frame)[:snaplen], len(frame), self.now)
+        self.probe.judge_packet_ins()
+        self.settle()
+
+    def wait(self, seconds):
+        self.now += int(seconds * SECOND)
+        self.probe.advance(self.now)
+        self.settle()
+
+    @property
+    def rules(self):
+        """The dynamic rules that are wanted."""
+        return [rule for rule, _ in self.probe.rulebook if rule.cookie.kind]
+
+    def metric(self, name, **labels):
+        self.probe.scrape()
+        return self.registry.get_sample_value(f"chamaleonet_{name}", labels)
