@@ -254,7 +254,8 @@ def _log(options: argparse.Namespace) -> int:
     from chamaleonet import config
     from chamaleonet.log import logger
 
-    return logger.run(config.load(options.config))
+    logger.run(config.load(options.config))
+    return 0
 
 
 def _add_check(commands: Any) -> None:
@@ -305,6 +306,6 @@ def _add_demo(commands: Any) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from chamaleonet.demo import show
+    from chamaleonet.demo.show import demo
 
-    return show.demo(options.seconds, options.pipeline, options.json)
+    return demo(options.seconds, options.pipeline, options.json)

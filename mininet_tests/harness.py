@@ -143,6 +143,11 @@ class Network:
     def add_rule(self, rule: str) -> None:
         run("ovs-ofctl", "--protocols=OpenFlow13", "add-flow", "s1", rule)
 
+    def differences(self, file: Path) -> str:
+        """Return how the switch's rules differ from those of a file, regardless of cookies."""
+        protocol = "--protocols=OpenFlow13"
+        return run("ovs-ofctl", protocol, "diff-flows", "s1", str(file), check=False)
+
     def rules(self) -> str:
         return run("ovs-ofctl", "--protocols=OpenFlow13", "--no-stats", "dump-flows", "s1")
 

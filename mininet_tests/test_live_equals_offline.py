@@ -13,15 +13,16 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
+from chamaleonet.log.columns import protocol_name
 from mininet_tests.harness import CANDIDATE, CANDIDATE_PORT, ROOT
-from mininet_tests.scenarios import scenarios
+from mininet_tests.scenarios import CLIENT_MAC, SERVER_MAC, scenarios
 
 TAP = "forward: none, scope: {ports: [1]}"
+BY_PORT = f"candidates: {{port: {CANDIDATE_PORT}, interface: {CANDIDATE}}}"
 LABS = {
     "conntrack": (
         "tap",
-        "pipeline: conntrack,"
-        f" candidates: {{port: {CANDIDATE_PORT}, interface: {CANDIDATE}}}, {TAP}",
+        f"pipeline: conntrack, {BY_PORT}, {TAP}",
     ),
     "reactive": ("tap", f"pipeline: reactive, {TAP}"),
 }
@@ -40,8 +41,8 @@ def mix(flows, seed):
             if v6
             else (f"10.1.0.{number % 7}", f"203.0.113.{number % 250}")
         )
-        there = Ether() / (IPv6 if v6 else IP)(src=client, dst=server)
-        back = Ether() / (IPv6 if v6 else IP)(src=server, dst=client)
+        there = Ether(src=CLIENT_MAC, dst=SERVER_MAC) / (IPv6 if v6 else IP)(src=client, dst=server)
+        back = Ether(src=SERVER_MAC, dst=CLIENT_MAC) / (IPv6 if v6 else IP)(src=server, dst=client)
         port, size = 20000 + number, b"x" * draw.randrange(500)
         fate = draw.choice(["answered", "answered", "silent", "late", "refused"])
         if draw.random() < 0.5:
@@ -68,7 +69,8 @@ def capture(path, *, with_reuse):
         late = start + TIMEOUT + 0.25
         packets += [(late + 0.005 * n, frame) for n, (_, frame) in enumerate(scenario.late)]
     end = max(time for time, _ in packets) + TIMEOUT + 0.2
-    packets.append((end, bytes(Ether() / IP(src="10.9.9.9", dst="10.9.9.8", proto=89) / b"end.")))
+    last = Ether(src=CLIENT_MAC, dst=SERVER_MAC) / IP(src="10.9.9.9", dst="10.9.9.8", proto=89)
+    packets.append((end, bytes(last / b"end.")))
     frames = []
     for time, data in sorted(packets):
         frame = Ether(data)
@@ -95,8 +97,8 @@ def of_stream(told):
         return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
     return sorted(
-        (flow["verdict"], flow["protocol"], text(flow["client"]), flow["client_port"],
-         text(flow["server"]), flow["server_port"], flow["attempts"])
+        (flow["verdict"], protocol_name(flow["protocol"]), text(flow["client"]),
+         flow["client_port"], text(flow["server"]), flow["server_port"], flow["attempts"])
         for kind, flow, _ in told
         if kind == "flow"
     )  # fmt: skip
