@@ -25,6 +25,8 @@ _USER_ERROR = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 2 for what the user can mend."""
+    # NumPy's linear algebra, which nothing here uses, would start threads that busy-wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
@@ -170,7 +172,13 @@ def _judge_captures(
     unhealthy = tuple(state for state in VERDICTS if state not in HEALTHY)
     shown = VERDICTS if options.all_flows else unhealthy
     told = shown if options.flows else settings.capture if not options.json else ()
-    run = Replay(Engine(settings, ended=told, packets=bool(options.write)))
+    try:
+        engine = Engine(settings, ended=told, packets=bool(options.write))
+    except MemoryError:
+        raise UserError(
+            f"--max-flows {settings.max_flows}: this machine's memory is too small"
+        ) from None
+    run = Replay(engine)
     if options.write:
         from chamaleonet.log.pcapng import open_pcapng
 

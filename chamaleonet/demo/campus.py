@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from chamaleonet.errors import UserError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 SWITCH, INTERNET_SWITCH = "chs1", "chs2"
 DP_ID = 0xC4A1
@@ -46,7 +43,7 @@ UNREACHABLE = Addresses("203.0.113.1", "2001:db8:f00::1")
 _SERVERS = {"web": WEB, "dns": DNS, "filtered": FILTERED}
 
 
-def mininet() -> ModuleType:
+def mininet() -> Any:
     """Import Mininet, which is no package of this environment.
 
     Raises:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,10 @@ def demo(seconds: int, pipeline: str, json_file: Path | None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted: everything is removed")
         return 130
-    _print(console, result)
+    excerpt = result.pop("metrics")
     if json_file is not None:
-        json_file.write_text(json.dumps({k: v for k, v in result.items() if k != "metrics"}) + "\n")
+        json_file.write_text(json.dumps(result) + "\n")
+    _print(console, result, excerpt)
     return 0 if result["verdicts"] == result["expected"] else 1
 
 
@@ -88,19 +90,21 @@ def _run(console: Console, directory: Path, seconds: int, pipeline: str) -> dict
     programs = Programs(directory, pipeline)
     try:
         console.print(f"building the campus: switch {SWITCH}, pipeline {pipeline}")
-        with Campus(programs.openflow_port) as campus:
-            traffic = Traffic(campus)
-            try:
-                programs.start()
-                traffic.start_servers()
-                time.sleep(1)
-                _make_traffic(console, traffic, programs, seconds)
-                metrics, logged = programs.controller(), programs.logger()
-                excerpt = programs.excerpt()
-                packets = _switch_packets()
-            finally:
-                traffic.stop()
-                programs.stop()
+        with ExitStack() as stack:
+            pages = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            traffic = Traffic(stack.enter_context(Campus(programs.openflow_port)), pages)
+            stack.callback(programs.stop)
+            stack.callback(traffic.stop)
+            programs.start()
+            traffic.start_servers()
+            time.sleep(1)
+            _make_traffic(console, traffic, programs, seconds)
+            metrics, logged = programs.controller(), programs.logger()
+            excerpt = programs.excerpt()
+            packets = _switch_packets()
+        # The logger has ended: its files are complete.
+        added = total(metrics, "redirect_rule_changes_total", change="added")
+        delays = {f"p{percent}": _milliseconds(metrics, percent / 100) for percent in (50, 99)}
         return {
             "pipeline": pipeline,
             "switch_packets": packets,
@@ -108,12 +112,8 @@ def _run(console: Console, directory: Path, seconds: int, pipeline: str) -> dict
             "logger_packets": total(logged, "logger_packets_total"),
             "verdicts": _verdicts(metrics, programs.logs),
             "expected": dict(sorted(traffic.expected.items())),
-            "redirect_rules_installed": total(
-                metrics, "redirect_rule_changes_total", change="added"
-            ),
-            "verdict_delay_ms": {
-                f"p{percent}": _milliseconds(metrics, percent / 100) for percent in (50, 99)
-            },
+            "redirect_rules_installed": added,
+            "verdict_delay_ms": delays,
             "files": [str(path) for path in sorted(programs.logs.rglob("*")) if path.is_file()],
             "metrics": excerpt,
         }
@@ -128,14 +128,24 @@ def _make_traffic(console: Console, traffic: Traffic, programs: Programs, second
     end = begun + max(seconds, LONGEST + TIMEOUT + _SETTLE_SECONDS)
     last_start = end - LONGEST - TIMEOUT - _SETTLE_SECONDS
     rounds = 0
-    with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
+    said: dict[str, int] = {}
+    with Live(console=console, auto_refresh=False) as live:
         while (now := time.monotonic()) < end:
             if now >= begun + rounds * _ROUND_SECONDS and (rounds == 0 or now <= last_start):
                 traffic.start_round(rounds)
                 rounds += 1
+            metrics = programs.controller()
             if console.is_terminal:
-                live.update(_table(programs.controller(), end - now), refresh=True)
+                live.update(_table(metrics, end - now), refresh=True)
+            elif (entered := _entered(metrics)) != said:
+                said = entered
+                counts = ", ".join(f"{verdict} {count}" for verdict, count in said.items())
+                console.print(f"{end - now:3.0f} s left: {counts}")
             time.sleep(0.5)
+
+
+def _entered(metrics: Metrics) -> dict[str, int]:
+    return {verdict: total(metrics, "flows_total", verdict=verdict) for verdict in _VERDICTS}
 
 
 def _table(metrics: Metrics, left: float) -> Table:
@@ -179,7 +189,7 @@ def _milliseconds(metrics: Metrics, share: float) -> float | None:
     return None if value is None else round(value * 1000, 2)
 
 
-def _print(console: Console, result: dict[str, Any]) -> None:
+def _print(console: Console, result: dict[str, Any], excerpt: list[str]) -> None:
     table = Table()
     for heading in ("verdict", "flows", "expected"):
         table.add_column(heading, justify="left" if heading == "verdict" else "right")
@@ -199,5 +209,5 @@ def _print(console: Console, result: dict[str, Any]) -> None:
     for path in result["files"]:
         console.print(f"written                        {path}", soft_wrap=True)
     console.print("metrics, an excerpt:")
-    for line in result["metrics"]:
+    for line in excerpt:
         console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)

@@ -13,12 +13,14 @@ from chamaleonet.demo.campus import DEAD, DNS, FILTERED, UNREACHABLE, WEB
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
     from chamaleonet.demo.campus import Campus
 
 TIMEOUT = 3  # s: what the controller is configured with
 _SLOW = TIMEOUT + 1.5  # s that the slow server takes
 _PATIENCE = 8  # s: a SYN is repeated after 1, 3 and 7 s
+_PAGE_BYTES = 200_000  # so that a healthy flow has as many packets as on the web
 LONGEST = _PATIENCE + 1  # s that a command takes at most
 
 # Answers each datagram, but late.
@@ -82,20 +84,24 @@ def round_of_traffic(number: int) -> Iterator[Step]:
 class Traffic:
     """The servers, and rounds of client commands.
 
+    Args:
+        campus: where they run.
+        pages: an empty folder for the web server.
+
     Attributes:
         expected: how many flows must have got which verdict.
     """
 
-    def __init__(self, campus: Campus) -> None:
+    def __init__(self, campus: Campus, pages: Path) -> None:
         self.expected: Counter[str] = Counter()
-        self._campus = campus
+        self._campus, self._pages = campus, pages
         self._running: list[subprocess.Popen[str]] = []
 
     def start_servers(self) -> None:
         """Start the web, the DNS and the slow server."""
-        # A page that is not found is an answer, too.
-        page = ("--bind", "::", "--directory", "/nonexistent")
-        self._start("web", sys.executable, "-m", "http.server", "80", *page)
+        (self._pages / "index.html").write_bytes(bytes(_PAGE_BYTES))
+        options = ("--bind", "::", "--directory", str(self._pages))
+        self._start("web", sys.executable, "-m", "http.server", "80", *options)
         self._start("web", sys.executable, "-c", _SLOW_SERVER)
         self._start(
             "dns", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv",
