@@ -6,7 +6,7 @@ feed this one engine.
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,7 @@ class Engine:
         closings_seen: bool = True,
     ) -> None:
         # The hash's keys are this process's secret, so that nobody can aim for one slot.
-        keys = np.frombuffer(secrets.token_bytes(11 * 8), np.uint64)
+        keys = np.frombuffer(os.urandom(11 * 8), np.uint64)
         self._table = new_table(
             internal=_merge(settings.internal),
             timeout=settings.timeout,

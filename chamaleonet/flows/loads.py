@@ -9,35 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from chamaleonet.kernels import inlined
+from chamaleonet.kernels import CHECKED, inlined, intrinsic
 
-
-def _load(bits: int, numba_type: Any) -> Any:
-    """Return an intrinsic that loads ``bits`` in network order at a byte offset."""
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def load(_context: Any, buffer: Any, offset: Any) -> Any:
-        signature = numba_type(buffer, types.int64)
-
-        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            array = context.make_array(buffer)(context, builder, arguments[0])
-            at = cgutils.pointer_add(builder, array.data, arguments[1])
-            word = ir.IntType(bits)
-            value = builder.load(builder.bitcast(at, word.as_pointer()), align=1)
-            return builder.bswap(value)
-
-        return signature, generate
-
-    return load
-
-
-if numba.config.BOUNDSCHECK:
+if CHECKED:
 
     @inlined
     def be16(buffer: Any, offset: int) -> Any:
@@ -61,6 +37,4 @@ if numba.config.BOUNDSCHECK:
         return value
 
 else:
-    be16 = _load(16, types.uint16)
-    be32 = _load(32, types.uint32)
-    be64 = _load(64, types.uint64)
+    be16, be32, be64 = intrinsic("be16"), intrinsic("be32"), intrinsic("be64")

@@ -85,6 +85,7 @@ def _encode(
     interfaces: NDArray[np.uint32],
     words: NDArray[np.uint32],
     out: NDArray[np.uint32],
+    octets: NDArray[np.uint8],
 ) -> int:
     """Write one Enhanced Packet Block per packet and return the bytes written.
 
@@ -94,8 +95,8 @@ def _encode(
         interfaces: uint32, shape (m,): each packet's interface number.
         words: uint32, shape (SHA1_WORDS,): working memory.
         out: uint32, with room for _BLOCK_BYTES and the packet's bytes each.
+        octets: the same memory as bytes.
     """
-    octets = out.view(np.uint8)
     at = 0
     for i in range(len(packets)):
         packet = packets[i]
@@ -179,8 +180,11 @@ class PcapngWriter:
             room = int(length[chunk].sum()) + _BLOCK_BYTES * len(length[chunk])
             if 4 * len(self._out) < room:
                 self._out = np.empty(room // 4 + 1, np.uint32)
-            written = _encode(packets[chunk], data, interfaces[chunk], self._words, self._out)
-            self._file.write(self._out.view(np.uint8)[:written].data)
+            octets = self._out.view(np.uint8)
+            written = _encode(
+                packets[chunk], data, interfaces[chunk], self._words, self._out, octets
+            )
+            self._file.write(octets[:written].data)
 
     def _interfaces_of(self, links: NDArray[np.uint16]) -> NDArray[np.uint32]:
         """Return each link's interface number, describing in the file those that are new."""

@@ -1,0 +1,55 @@
+"""What kernels need and Python cannot say: one machine instruction each. Imports Numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(_context: Any, array: Any, _index: Any) -> Any:
+    """Ask memory for an array's element, to be written soon; never faults, whatever the index."""
+    signature = types.void(array, types.int64)
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        view = context.make_array(array)(context, builder, arguments[0])
+        stride = cgutils.unpack_tuple(builder, view.strides, array.ndim)[0]
+        at = cgutils.pointer_add(builder, view.data, builder.mul(arguments[1], stride))
+        word = ir.IntType(32)
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word]),
+            "llvm.prefetch.p0",
+        )
+        # for writing, keep in all cache levels, data
+        builder.call(prefetch, [builder.bitcast(at, cgutils.voidptr_t), word(1), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _load(bits: int, numba_type: Any) -> Any:
+    """Return an intrinsic that loads ``bits`` in network order at a byte offset, unchecked."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load(_context: Any, buffer: Any, _offset: Any) -> Any:
+        signature = numba_type(buffer, types.int64)
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            array = context.make_array(buffer)(context, builder, arguments[0])
+            at = cgutils.pointer_add(builder, array.data, arguments[1])
+            word = ir.IntType(bits)
+            value = builder.load(builder.bitcast(at, word.as_pointer()), align=1)
+            return builder.bswap(value)
+
+        return signature, generate
+
+    return load
+
+
+be16 = _load(16, types.uint16)
+be32 = _load(32, types.uint32)
+be64 = _load(64, types.uint64)
