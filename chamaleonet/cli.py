@@ -217,8 +217,11 @@ def _judge_captures(
 
 def _run_for_people(run: Any, captures: list[Any], settings: Settings) -> None:
     from chamaleonet.analysis.top import Top
+    from chamaleonet.kernels import images
     from chamaleonet.terminal import ReplayProgress
 
+    if sys.stderr.isatty() and images.are_missing():
+        print("compiling for this machine, once: a quarter of a minute", file=sys.stderr)
     run.flow_sinks.append(Top(settings.capture))
     with ReplayProgress(captures, run.engine) as run.on_progress:
         run.run(captures)

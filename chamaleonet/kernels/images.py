@@ -134,6 +134,12 @@ def directory() -> Path | None:
     return None
 
 
+def are_missing() -> bool:
+    """Tell whether nothing was compiled here yet, so that what is asked for will take a while."""
+    folder = directory()
+    return folder is None or not any(folder.iterdir())
+
+
 def _dependencies() -> Iterator[bytes]:
     package = Path(__file__).parent.parent
     for room in _ROOMS:
