@@ -44,11 +44,6 @@ _RING_LAG = (_RETIRE + 10) * 10**6  # ns
 _PACKET_IN_LAG = 5 * 10**6  # ns
 
 
-_STREAM_LOSSES = (
-    "stream_queue_full", "stream_undelivered", "stream_connection", "stream_malformed",
-    "stream_oversized", "stream_version", "stream_busy",
-)  # fmt: skip
-
 Handler = TypeVar("Handler", bound="Callable[..., None]")
 
 
@@ -113,14 +108,12 @@ class Controller(framework.App):  # type: ignore[misc]
         self.config = configuration.load(path)
         if not self.config.switches:
             raise UserError(f"{path}: switches: none is configured")
-        warm_up()
+        warm_up(self.config)
         registry = metrics.new_registry(configuration.dump(self.config))
         metrics.BeforeScrape(registry, self._scrape)
         self.metrics = metrics.ControllerMetrics(registry)
         self.failed = False
-        self._stream_losses = {
-            cause: metrics.Total(self.metrics.dropped.labels(cause).inc) for cause in _STREAM_LOSSES
-        }
+        self._stream_losses = metrics.Totals(self.metrics.dropped)
         self._watches = {switch.dp_id: self._watch(switch) for switch in self.config.switches}
         stream = self.config.stream
         self._stream = VerdictStream(
@@ -179,8 +172,8 @@ class Controller(framework.App):  # type: ignore[misc]
             connected.set(watch.datapath is not None)
             watch.scrape()
         self.metrics.logger_queue.set(self._stream.queued)
-        for cause, count in (self._stream.dropped + self._stream.refused).items():
-            self._stream_losses[cause].follow(count)
+        self._stream_losses.follow(self._stream.dropped)
+        self._stream_losses.follow(self._stream.refused)
 
     # What switches say.
 

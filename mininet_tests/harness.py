@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import re
+import secrets
 import shutil
 import socket
 import struct
@@ -175,10 +176,13 @@ class Controller:
             f"openflow: {{listen: '127.0.0.1:{self.openflow}'}}\n"
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\n"
             f"stream: {{address: '{self._socket}'}}\n"
-            f"switches:\n  - {{name: s1, dp_id: {DP_ID}, logger_port: {LOGGER_PORT}, {settings}}}\n"
+            # Connections of an earlier network may still be tracked: take a zone of our own.
+            f"switches:\n  - {{name: s1, dp_id: {DP_ID}, logger_port: {LOGGER_PORT}, {settings},"
+            f" conntrack: {{zone: {secrets.randbelow(1 << 16)}}}}}\n"
         )
         self.config = path
-        self._command = [sys.executable, "-m", "chamaleonet", "run", "--config", str(path)]
+        self.command = [sys.executable, "-m", "chamaleonet", "run", "--config", str(path)]
+        self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: VerdictReader | None = None
         self.flows: list[tuple[str, dict, list[bytes]]] = []
@@ -192,8 +196,9 @@ class Controller:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            self._command, cwd=ROOT, stderr=self._errors.open("ab"), stdout=subprocess.DEVNULL
-        )
+            self.command, cwd=ROOT, env=os.environ | self.environment,
+            stderr=self._errors.open("ab"), stdout=subprocess.DEVNULL,
+        )  # fmt: skip
         run("ovs-vsctl", "set-controller", "s1", f"tcp:127.0.0.1:{self.openflow}")
         run("ovs-vsctl", "set", "controller", "s1", "max_backoff=1000")
         self._reader = VerdictReader(Endpoint(self._socket))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -128,6 +129,22 @@ def test_a_flow_is_judged_redirected_recovers_and_is_bypassed(start, connect):
     switch.receive_until(BARRIER_REQUEST)
     controller.eventually("tracked_flows", 0)
     assert controller.stop() == 0
+
+
+PROMTOOL = shutil.which("promtool") or Path(__file__).parent.parent / ".tools/promtool"
+
+
+@pytest.mark.skipif(not Path(PROMTOOL).exists(), reason="needs promtool")
+def test_promtool_finds_no_fault_with_the_metrics(start, connect):
+    controller = start()
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    switch.send(candidate(udp(C, S)))
+    switch.receive_until(BARRIER_REQUEST)
+    done = subprocess.run(
+        [PROMTOOL, "check", "metrics"], input=controller.scrape(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_refused_rule_is_counted_and_logged_with_its_flow(start, connect):

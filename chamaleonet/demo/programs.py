@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
@@ -51,6 +52,7 @@ class Programs:
         self.logs = directory / "log"
         self._directory = directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        # The tracker outlives the bridge: a zone of its own keeps an earlier run's connections out.
         candidates = f"{{port: {CANDIDATE_PORT}, interface: {CANDIDATE_INTERFACE}}}"
         self._config = directory / "chamaleonet.yaml"
         self._config.write_text(
@@ -64,6 +66,7 @@ switches:
     truncate: true
     candidates: {candidates if pipeline == "conntrack" else "{}"}
     logger_port: {LOGGER_PORT}
+    conntrack: {{zone: {random.randrange(1, 1 << 16)}}}
 logger: {{interface: {LOGGER_INTERFACE}, directory: {self.logs}}}
 stream: {{address: "unix:{directory}/verdicts.sock"}}
 metrics:

@@ -9,7 +9,6 @@ extensions nicira-ext.h and ofp-actions(7).
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 from functools import lru_cache
 
 from chamaleonet.switch.rules import Action, Commit, Controller, Match, Normal, Output, Rule, Track
@@ -17,21 +16,8 @@ from chamaleonet.switch.rules import Action, Commit, Controller, Match, Normal, 
 VERSION = 4
 
 
-class Type(IntEnum):
-    """OFPT_: the messages that we write ourselves."""
-
-    FLOW_MOD = 14
-    MULTIPART_REQUEST = 18
-    BARRIER_REQUEST = 20
-
-
-class Command(IntEnum):
-    """OFPFC_: what a flow-mod does."""
-
-    ADD = 0
-    DELETE = 3
-    DELETE_STRICT = 4
-
+FLOW_MOD, MULTIPART_REQUEST, BARRIER_REQUEST = 14, 18, 20  # OFPT_
+ADD, DELETE, DELETE_STRICT = 0, 3, 4  # OFPFC_
 
 SEND_FLOW_REM = 1  # OFPFF_
 _ANY = 0xFFFFFFFF  # OFPP_ANY, OFPG_ANY, OFP_NO_BUFFER
@@ -132,8 +118,8 @@ def add(rule: Rule, generation: int, xid: int) -> bytes:
     """Return the flow-mod that adds a rule, in place of an identical one if there is any."""
     body = encode_match(rule.match) + _encode_instructions(rule.actions, rule.goto)
     return _flow_mod(
-        VERSION, Type.FLOW_MOD, 48 + len(body), xid,
-        rule.cookie.at(generation), 0, rule.table, Command.ADD, rule.idle_timeout, 0,
+        VERSION, FLOW_MOD, 48 + len(body), xid,
+        rule.cookie.at(generation), 0, rule.table, ADD, rule.idle_timeout, 0,
         rule.priority, _ANY, 0, 0, SEND_FLOW_REM if rule.notify else 0,
     ) + body  # fmt: skip
 
@@ -142,8 +128,8 @@ def delete(rule: Rule, generation: int, xid: int) -> bytes:
     """Return the flow-mod that deletes exactly this rule, and only where its cookie is ours."""
     body = encode_match(rule.match)
     return _flow_mod(
-        VERSION, Type.FLOW_MOD, 48 + len(body), xid,
-        rule.cookie.at(generation), (1 << 64) - 1, rule.table, Command.DELETE_STRICT, 0, 0,
+        VERSION, FLOW_MOD, 48 + len(body), xid,
+        rule.cookie.at(generation), (1 << 64) - 1, rule.table, DELETE_STRICT, 0, 0,
         rule.priority, _ANY, _ANY, _ANY, 0,
     ) + body  # fmt: skip
 
@@ -151,7 +137,7 @@ def delete(rule: Rule, generation: int, xid: int) -> bytes:
 def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
     """Return the flow-mod that deletes the rules with such cookies from all tables."""
     return _flow_mod(
-        VERSION, Type.FLOW_MOD, 56, xid, cookie, mask, _ALL_TABLES, Command.DELETE, 0, 0,
+        VERSION, FLOW_MOD, 56, xid, cookie, mask, _ALL_TABLES, DELETE, 0, 0,
         0, _ANY, _ANY, _ANY, 0,
     ) + encode_match(())  # fmt: skip
 
@@ -159,9 +145,9 @@ def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
 def count_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
     """Return the question for the number of rules with such cookies (OFPMP_AGGREGATE)."""
     body = _aggregate(2, 0, _ALL_TABLES, _ANY, _ANY, cookie, mask) + encode_match(())
-    return _ofp_header(VERSION, Type.MULTIPART_REQUEST, 8 + len(body), xid) + body
+    return _ofp_header(VERSION, MULTIPART_REQUEST, 8 + len(body), xid) + body
 
 
 def barrier(xid: int) -> bytes:
     """Return a barrier request."""
-    return _ofp_header(VERSION, Type.BARRIER_REQUEST, 8, xid)
+    return _ofp_header(VERSION, BARRIER_REQUEST, 8, xid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -49,12 +50,23 @@ def run(path: Path) -> int:
     try:
         manager.load_apps([_APP])
         services = manager.instantiate_apps(**manager.create_contexts())
+        spare_the_collector()
         framework.hub.joinall(services)
     except SystemExit as end:
         return int(end.code or 0)
     finally:
         manager.close()
     return 1  # the OpenFlow service ended by itself
+
+
+def spare_the_collector() -> None:
+    """Have garbage collected less often: rules by the thousand are no garbage, nor are cycles.
+
+    Collections took half of the time in which flows are judged and bypassed.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _check_free(listen: Endpoint) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from chamaleonet.flows.records import MARK_CLIENT_HIGH, Query
+from chamaleonet.flows.records import FLOW, MARK_CLIENT_HIGH, Query
 from chamaleonet.flows.transitions import State
 from chamaleonet.switch.rules import ICMP, IPV4, IPV6, PORTS, Match
 
@@ -26,6 +26,13 @@ _ICMP_TYPES = {
 }
 # Their key is protocol and ports, but OpenFlow 1.3 cannot match the ports.
 _PORTS_UNMATCHED = (33, 136)
+
+_UNSOLICITED = int(State.UNSOLICITED)
+# What FlowKey reads of a FLOW; one call for all is several times faster than one for each.
+assert FLOW.names is not None
+assert FLOW.names[:8] == (
+    "low_hi", "low_lo", "high_hi", "high_lo", "ports", "kind", "state", "marks",
+)  # fmt: skip
 
 
 class FlowKey(NamedTuple):
@@ -54,17 +61,13 @@ class FlowKey(NamedTuple):
     @classmethod
     def of(cls, flow: np.void) -> FlowKey:
         """Read the key of a FLOW record."""
-        kind, ports = int(flow["kind"]), int(flow["ports"])
+        low_hi, low_lo, high_hi, high_lo, ports, kind, state, marks = flow.item()[:8]
         query = Query(kind >> 4 & 15)
-        low = (
-            int(flow["low_hi"]) << 64 | int(flow["low_lo"]),
-            ports & 0xFFFF if query else ports >> 16,
-        )
-        high = int(flow["high_hi"]) << 64 | int(flow["high_lo"]), 0 if query else ports & 0xFFFF
-        client, server = (high, low) if flow["marks"] & MARK_CLIENT_HIGH else (low, high)
-        return cls(
-            kind & 15, kind >> 8, query, *client, *server, bool(flow["state"] == State.UNSOLICITED)
-        )
+        low = low_hi << 64 | low_lo, ports & 0xFFFF if query else ports >> 16
+        high = high_hi << 64 | high_lo, 0 if query else ports & 0xFFFF
+        client, server = (high, low) if marks & MARK_CLIENT_HIGH else (low, high)
+        opened_by_reply = state == _UNSOLICITED
+        return cls(kind & 15, kind >> 8, query, *client, *server, opened_by_reply)
 
     @property
     def is_exact(self) -> bool:

@@ -11,8 +11,7 @@ sends it on, so forwarding never waits for the controller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from chamaleonet.switch.rules import (
     ICMP,
@@ -58,8 +57,7 @@ _EXCLUDED: tuple[Match, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A rule to add or to delete.
 
     Attributes:
@@ -94,8 +92,7 @@ class Pipeline(Protocol):
         """Take the removal of one of the pipeline's rules; name the flow to forget, if any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """A flow of the engine by name: its row, and its first packet's time against reuse."""
 
     row: int

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _JUDGED = tuple(state for state in State if state not in (State.NONE, State.PENDING))
 _ENDED = tuple(state for state in _JUDGED if state not in HEALTHY)
 
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
 
 def pipeline_of(config: Config, switch: Switch) -> Pipeline:
@@ -51,9 +51,9 @@ def pipeline_of(config: Config, switch: Switch) -> Pipeline:
     return ReactivePipeline(frame, config.idle_timeout)
 
 
-def warm_up() -> None:
+def warm_up(config: Config) -> None:
     """Have the engine's kernels compiled or loaded, before a switch waits for an answer."""
-    engine = Engine(Settings(internal=(), max_flows=1))
+    engine = Engine(Settings(internal=config.internal, max_flows=1))
     packets = PacketInBuffer()
     packets.append(memoryview(bytes(60)), 60, 0)
     for step in (engine.judge(packets.take()), engine.advance(0), engine.finish()):
@@ -97,12 +97,8 @@ class Probe:
             closings_seen=self.pipeline.passes_closings,
         )
         # Of all that is told, rules hang on these alone.
-        captured = set(config.capture)
         self._pipeline_judged = np.array(sorted(self.pipeline.judged), np.uint8)
-        self._redirect_judged = np.array(
-            sorted(captured | {State.RECOVERED, State.REFUSED, State.ICMP_ERROR, State.ANSWERED}),
-            np.uint8,
-        )
+        self._captured = np.array(sorted(config.capture), np.uint8)
         self._count = _Counts(metrics, switch)
 
     # Packets and time.
@@ -144,7 +140,7 @@ class Probe:
         judged = events["change"] == FlowChange.JUDGED
         states = events["flow"]["state"]
         for_pipeline = judged & np.isin(states, self._pipeline_judged)
-        for_redirects = ~judged | np.isin(states, self._redirect_judged)
+        for_redirects = np.isin(states, self._captured) | np.isin(events["was"], self._captured)
         for at in np.flatnonzero(for_pipeline | for_redirects):
             if for_redirects[at]:
                 yield from self.redirects.on_event(events[at])

@@ -32,8 +32,8 @@ class _Redirect:
 class Redirects:
     """Which redirect rules a switch should have, by the flow events of its engine.
 
-    The engine must tell of every flow that enters any state (JUDGED) and that leaves the table out
-    of a captured one (ENDED).
+    It must be told of every flow that enters or leaves a captured state (JUDGED), and that ends in
+    one (ENDED).
 
     Args:
         frame: the tables and ports of the switch.

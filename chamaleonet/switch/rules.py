@@ -7,9 +7,10 @@ value is an integer, or (value, mask).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 Value = int | tuple[int, int]
 Match = tuple[tuple[str, Value], ...]
@@ -104,8 +105,7 @@ GENERATIONS = 16
 GENERATION_MASK = COOKIE_PREFIX_MASK | (GENERATIONS - 1) << 44
 
 
-@dataclass(frozen=True, slots=True)
-class Cookie:
+class Cookie(NamedTuple):
     """The 64 bits by which we know our own rules.
 
     ============  ====  ==========================================================
@@ -131,9 +131,11 @@ class Cookie:
         return cls(Kind(bits >> 40 & 15), bits & 0xFFFFFFFF)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One flow entry.
+
+    Rules and cookies are named tuples: thousands are made in a second, and a frozen dataclass
+    takes five times as long.
 
     Attributes:
         table: number of its flow table.
@@ -162,7 +164,7 @@ class Rule:
 
     def with_cookie(self, cookie: Cookie) -> Rule:
         """Return the same rule under another cookie."""
-        return replace(self, cookie=cookie)
+        return self._replace(cookie=cookie)
 
 
 # A protocol's ports in a match, and their name in ovs-ofctl's short forms.

@@ -1,7 +1,7 @@
 import itertools
 import struct
 
-from chamaleonet.switch.encode import Command
+from chamaleonet.switch.encode import ADD, DELETE, DELETE_STRICT
 from chamaleonet.switch.pipeline import Change
 from chamaleonet.switch.rulebook import Phase, Rulebook, RuleState
 from chamaleonet.switch.rules import COOKIE_PREFIX, IPV4, Cookie, Kind, Rule
@@ -60,12 +60,12 @@ def test_a_connection_installs_what_is_wanted_and_then_deletes_the_rest():
     book = connected(Rulebook(STATIC), in_use={0, 1})
     sent = book.flush()
     assert [(command, cookie) for _, command, cookie in flow_mods(sent)] == [
-        (Command.ADD, COOKIE_PREFIX | 2 << 44)
+        (ADD, COOKIE_PREFIX | 2 << 44)
     ] * 2
     assert book.flush() == b""  # nothing is deleted before all is in place
     book.on_barrier(barrier(sent))
     deletions = flow_mods(cleaning := book.flush())
-    assert {command for _, command, _ in deletions} == {Command.DELETE}
+    assert {command for _, command, _ in deletions} == {DELETE}
     assert {cookie >> 44 & 15 for _, _, cookie in deletions} == set(range(16)) - {2}
     assert book.phase is Phase.CLEANING
     book.on_barrier(barrier(cleaning))
@@ -120,7 +120,7 @@ def test_the_last_word_on_a_rule_is_sent():
     book = ready(connected(Rulebook(STATIC)))
     book.apply([Change(redirect(1)), Change(redirect(1), add=False)])
     ((_, command, _),) = flow_mods(book.flush())
-    assert command == Command.DELETE_STRICT
+    assert command == DELETE_STRICT
     assert redirect(1) not in dict(book)
 
 

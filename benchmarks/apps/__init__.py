@@ -1,0 +1,1 @@
+"""Apps to compare the controller with, run in the same manager."""

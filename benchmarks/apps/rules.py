@@ -1,0 +1,46 @@
+"""Installs redirect rules by our rulebook; prints how many a second the switch confirmed."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.rules import RULES, redirects
+from chamaleonet.switch import framework
+from chamaleonet.switch.encode import barrier
+from chamaleonet.switch.pipeline import Change
+from chamaleonet.switch.rulebook import Phase, Rulebook
+
+
+class Rules(framework.App):
+    OFP_VERSIONS = [framework.ofproto.OFP_VERSION]  # noqa: RUF012
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.book = Rulebook([])
+        self.begin = None
+
+    @framework.on(framework.ofp_event.EventOFPStateChange, framework.MAIN_DISPATCHER)
+    def connected(self, event):
+        self.datapath = event.datapath
+        self.datapath.send(self.book.connect(lambda: framework.next_xid(self.datapath)))
+
+    @framework.on(framework.ofp_event.EventOFPAggregateStatsReply, framework.MAIN_DISPATCHER)
+    def counted(self, event):
+        self.book.on_count(event.msg.xid, event.msg.body.flow_count)
+        # The first flush cleans up and makes the book ready: a barrier sets it going.
+        self.datapath.send(self.book.flush() or barrier(framework.next_xid(self.datapath)))
+
+    @framework.on(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
+    def confirmed(self, event):
+        self.book.on_barrier(event.msg.xid)
+        while message := self.book.flush():
+            self.datapath.send(message)
+        if self.book.phase is not Phase.READY:
+            return
+        if self.begin is None:
+            self.begin = time.perf_counter()
+            self.book.apply(map(Change, redirects()))
+            self.confirmed(event)
+        elif all(state.name == "CONFIRMED" for _, state in self.book):
+            print(RULES / (time.perf_counter() - self.begin), flush=True)
+            framework.end_process(0)

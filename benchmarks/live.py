@@ -1,0 +1,322 @@
+"""Live, on this machine's Open vSwitch: ``python -m benchmarks.live``, as root.
+
+Prints Markdown tables. What is compared runs in the same run, alternating; medians count.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from statistics import median
+from threading import Thread
+from typing import NamedTuple
+
+from benchmarks.measure import ROOT
+from benchmarks.rules import RULES, redirects
+from chamaleonet.switch.rules import COOKIE_PREFIX, rule_text
+from mininet_tests.harness import (
+    CANDIDATE,
+    CANDIDATE_PORT,
+    Controller,
+    Network,
+    ensure_switch_runs,
+    missing,
+    run,
+)
+from tests.fake_switch import (
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    MULTIPART_REQUEST,
+    FakeSwitch,
+    message,
+    packet_in,
+)
+
+ROUNDS = 5
+PACKET_INS = 40_000
+BRIDGE = "chbench"
+CONNTRACK = f"pipeline: conntrack, candidates: {{port: {CANDIDATE_PORT}, interface: {CANDIDATE}}}"
+CLIENT_MAC, SERVER_MAC = b"\x02\0\0\0\x0c\x01", b"\x02\0\0\0\x0c\x02"
+SYN, ACK = 2, 16
+SEGMENT_BYTES = 54
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def app(name: str, port: int, **options):
+    command = [sys.executable, "-m", "benchmarks.live_app", name, str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def controller(pipeline: str, port: int):
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "bench.yaml"
+        path.write_text(
+            f"openflow: {{listen: '127.0.0.1:{port}'}}\n"
+            f"metrics: {{controller: '127.0.0.1:{free_port()}'}}\n"
+            f"stream: {{address: 'unix:{directory}/v.sock'}}\n"
+            f"switches:\n  - {{dp_id: a1, pipeline: {pipeline}, logger_port: 4}}\n"
+        )
+        command = [sys.executable, "-m", "chamaleonet", "run", "--config", str(path)]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def tcp_frame(source: str, target: str, sport: int, dport: int, flags: int, seq: int, ack: int,
+              size: int = 0, *, back: bool = False) -> bytes:  # fmt: skip
+    """Return an Ethernet frame with a TCP segment whose checksums are right."""
+    addresses = ip_address(source).packed + ip_address(target).packed
+    segment = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, 80, flags, 65535, 0, 0)
+    segment += bytes(size)
+    pseudo = addresses + struct.pack("!HH", 6, len(segment))
+    padded = segment + bytes(len(segment) % 2)
+    segment = segment[:16] + struct.pack("!H", checksum(pseudo + padded)) + segment[18:]
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0x4000, 64, 6, 0) + addresses
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    ends = CLIENT_MAC + SERVER_MAC if back else SERVER_MAC + CLIENT_MAC
+    return ends + b"\x08\0" + header + segment
+
+
+def address(network: int, number: int) -> str:
+    return str(ip_address((network << 24) + number))
+
+
+# Packet-ins a second.
+
+
+def handshakes(number: int) -> bytes:
+    """Return packet-ins of half as many flows: their SYN and their SYN+ACK."""
+    messages = []
+    for n in range(number // 2):
+        client, server = address(10, n), address(198, n)
+        there = tcp_frame(client, server, 40000, 443, SYN, 1, 0)
+        back = tcp_frame(server, client, 443, 40000, SYN | ACK, 1, 2, back=True)
+        messages += [packet_in(COOKIE_PREFIX, frame) for frame in (there, back)]
+    return b"".join(messages)
+
+
+def packet_ins_per_second(start, data: bytes) -> float:
+    """Let a switch say all that at once; the controller answers its echo when it is through."""
+    port = free_port()
+    with start(port):
+        switch = FakeSwitch(("127.0.0.1", port))
+        switch.receive_until(MULTIPART_REQUEST)  # the handshake's last question
+        # Answers have to be read meanwhile, or the controller would wait for us.
+        reader = Thread(target=switch.receive_until, args=(ECHO_REPLY,))
+        reader.start()
+        time.sleep(1)  # rules are installed, and all is quiet
+        begin = time.perf_counter()
+        switch.send(data + message(ECHO_REQUEST, b"done"))
+        reader.join()
+        seconds = time.perf_counter() - begin
+        switch.close()
+        return PACKET_INS / seconds
+
+
+def bench_packet_ins() -> None:
+    data = handshakes(PACKET_INS)
+    starts = {
+        "no-op app": lambda port: app("noop", port),
+        "learning switch, packet library": lambda port: app("learning", port),
+        "ChamaleoNet, conntrack": lambda port: controller("conntrack", port),
+        "ChamaleoNet, reactive (bypass rules too)": lambda port: controller("reactive", port),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in starts}
+    for _ in range(ROUNDS):
+        for name, start in starts.items():
+            rates[name].append(packet_ins_per_second(start, data))
+    medians = {name: median(values) for name, values in rates.items()}
+    print("### Packet-ins handled per second\n")
+    print("| app | packet-ins/s | of no-op | of learning switch |\n| --- | ---: | ---: | ---: |")
+    for name, rate in medians.items():
+        noop, learning = medians["no-op app"], medians["learning switch, packet library"]
+        print(f"| {name} | {rate:,.0f} | {rate / noop:.2f} | {rate / learning:.2f} |")
+
+
+# Flow-mods a second.
+
+
+def add_bridge() -> None:
+    run("ovs-vsctl", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev",
+        "fail_mode=secure", "protocols=OpenFlow13")  # fmt: skip
+
+
+def by_ovs_ofctl(file: Path) -> float:
+    add_bridge()
+    begin = time.perf_counter()
+    run("ovs-ofctl", "--protocols=OpenFlow13", "add-flows", BRIDGE, str(file))
+    rate = RULES / (time.perf_counter() - begin)
+    run("ovs-vsctl", "del-br", BRIDGE)
+    return rate
+
+
+def by_rulebook() -> float:
+    add_bridge()
+    port = free_port()
+    with app("rules", port, stdout=subprocess.PIPE, text=True) as process:
+        run("ovs-vsctl", "set-controller", BRIDGE, f"tcp:127.0.0.1:{port}", "--", "set",
+            "controller", BRIDGE, "max_backoff=1000")  # fmt: skip
+        rate = float(process.stdout.readline())
+    run("ovs-vsctl", "del-br", BRIDGE)
+    return rate
+
+
+def bench_flow_mods() -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(map(rule_text, redirects())))
+        file.flush()
+        pairs = [(by_ovs_ofctl(Path(file.name)), by_rulebook()) for _ in range(ROUNDS)]
+    theirs, ours = (median(values) for values in zip(*pairs, strict=True))
+    print(f"\n### Flow-mods confirmed per second ({RULES:,} redirect rules)\n")
+    print("| by | flow-mods/s | of ovs-ofctl |\n| --- | ---: | ---: |")
+    print(f"| ovs-ofctl add-flows | {theirs:,.0f} | 1.00 |")
+    print(f"| ChamaleoNet's rulebook over os-ken | {ours:,.0f} | {ours / theirs:.2f} |")
+
+
+# What reaches the controller, and how soon a rule is there.
+
+
+def conversations(flows: int, packets: int, begin: int) -> list[list[tuple[str, bytes]]]:
+    """Return rounds of (host, frame): nine in ten flows are answered, one sends three SYNs."""
+    rounds: list[list[tuple[str, bytes]]] = [[] for _ in range(packets)]
+    for n in range(begin, begin + flows):
+        client, server = address(10, n), address(198, n)
+        syn = tcp_frame(client, server, 40000, 443, SYN, 1, 0)
+        if n % 10 == 0:
+            for part in rounds[:3]:
+                part.append(("client", syn))
+            continue
+        rounds[0].append(("client", syn))
+        rounds[1].append(
+            ("server", tcp_frame(server, client, 443, 40000, SYN | ACK, 1, 2, back=True))
+        )
+        for k in range(2, packets):
+            there, seq = k % 2 == 0, 2 + 1000 * (k // 2)
+            frame = (
+                tcp_frame(client, server, 40000, 443, ACK, seq - 1000, seq - 1000, 1000)
+                if there
+                else tcp_frame(server, client, 443, 40000, ACK, seq - 1000, seq, 1000, back=True)
+            )
+            rounds[k].append(("client" if there else "server", frame))
+    return rounds
+
+
+class Share(NamedTuple):
+    """Which part of the traffic reached the controller."""
+
+    packets: float
+    bytes: float
+
+
+def shares(settings: str, lengths: tuple[int, ...]) -> list[Share]:
+    """Return the share for each number of packets per flow."""
+    found = []
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Network("single") as network,
+        Controller(Path(directory), settings, timeout="2s") as control,
+    ):
+        begin = 1
+        for packets in lengths:
+            before = control.total("candidate_packets_total")
+            sent = size = 0
+            for part in conversations(200, packets, begin):
+                for host, frame in part:
+                    network.send(host, frame)
+                    size += len(frame)
+                sent += len(part)
+                time.sleep(0.02)  # a round trip
+            time.sleep(0.3)
+            candidates = control.total("candidate_packets_total") - before
+            # A candidate is a handshake's segment without data: 54 bytes, or up to the snaplen.
+            found.append(Share(candidates / sent, candidates * SEGMENT_BYTES / size))
+            begin += 200
+    return found
+
+
+def bench_share() -> None:
+    lengths = (5, 10, 25, 50, 100)
+    print("\n### Share of the traffic that reaches the controller\n")
+    print("90% of the flows are answered, 10% send three SYNs in vain.\n")
+    print(f"| of | packets per flow: {' | '.join(map(str, lengths))} |")
+    print(f"| --- |{' ---: |' * len(lengths)}")
+    for name, settings in (("conntrack", CONNTRACK), ("reactive", "pipeline: reactive")):
+        found = shares(settings, lengths)
+        for part in Share._fields:
+            values = (f"{getattr(each, part):.1%}" for each in found)
+            print(f"| {part}, {name} | {' | '.join(values)} |", flush=True)
+
+
+def quantile(buckets: list[tuple[float, float]], wanted: float) -> float:
+    """Return a quantile of a cumulative histogram, linear within a bucket."""
+    target, low, below = wanted * buckets[-1][1], 0.0, 0.0
+    for high, count in buckets:
+        if count >= target:
+            return low + (high - low) * (target - below) / max(count - below, 1)
+        low, below = high, count
+    return low
+
+
+def bench_delay() -> None:
+    print("\n### From a verdict's deadline until the switch confirmed its redirect rule\n")
+    print("| pipeline | rules | p50, ms | p99, ms |\n| --- | ---: | ---: | ---: |")
+    for name, settings in (("conntrack", CONNTRACK), ("reactive", "pipeline: reactive")):
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            Network("single") as network,
+            Controller(Path(directory), settings) as control,
+        ):
+            for n in range(1, 501):
+                frame = tcp_frame(address(10, n), address(198, n), 40000, 443, SYN, 1, 0)
+                network.send("client", frame)
+                time.sleep(0.005)
+            control.wait_for(lambda: control.total("verdict_delay_seconds_count") == 500)
+            buckets = re.findall(r'verdict_delay_seconds_bucket{le="(.*)"} (.*)', control.scrape())
+        known = [(float(bound), float(count)) for bound, count in buckets]
+        p50, p99 = (quantile(known, q) * 1000 for q in (0.5, 0.99))
+        print(f"| {name} | 500 | {p50:.1f} | {p99:.1f} |", flush=True)
+
+
+def main() -> None:
+    reason = missing()
+    if reason:
+        sys.exit(f"benchmarks.live: {reason}")
+    print(f"## Live\n\n{os.cpu_count()} cores, medians of {ROUNDS} runs.\n")
+    bench_packet_ins()
+    ensure_switch_runs()
+    bench_flow_mods()
+    bench_share()
+    bench_delay()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from chamaleonet.switch import framework
+from chamaleonet.switch.rules import COOKIE_PREFIX
+from tests.fake_switch import flow_removed, packet_in
+
+OURS, THEIRS = COOKIE_PREFIX | 1, 7
+
+
+class Datapath:
+    ofproto = framework.ofproto
+    ofproto_parser = framework._parser
+    id = 0xA1
+    xid = 0
+
+
+@pytest.fixture
+def got(monkeypatch):
+    """What our two callbacks were called with."""
+    monkeypatch.setattr(framework._parser, "_MSG_PARSERS", dict(framework._parser._MSG_PARSERS))
+    got = []
+    framework.receive_own(
+        lambda cookie: cookie == OURS,
+        lambda _, message: got.append((message.total_length, bytes(message.data))),
+        lambda _, message: got.append((message.cookie, message.reason)),
+    )
+    return got
+
+
+def parsed(message):
+    version, kind, length, xid = struct.unpack_from("!BBHI", message)
+    return framework._parser.msg_parser(
+        Datapath, version, kind, length, xid, bytearray(message) + b"the next message"
+    )
+
+
+def test_our_packet_ins_come_as_bytes_and_raise_no_event(got):
+    assert parsed(packet_in(OURS, b"frame", total_length=1500)) is None
+    assert got == [(1500, b"frame")]
+
+
+def test_packet_ins_of_other_apps_are_parsed_as_ever(got):
+    message = parsed(packet_in(THEIRS, b"frame", in_port=5))
+    assert (message.data, message.match["in_port"], message.cookie) == (b"frame", 5, THEIRS)
+    assert got == []
+
+
+def test_removals_of_our_rules_come_with_their_cookie(got):
+    assert parsed(flow_removed(OURS, reason=0)) is None
+    assert got == [(OURS, 0)]
+    assert parsed(flow_removed(THEIRS)).cookie == THEIRS
+
+
+def test_a_packet_in_whose_match_is_longer_than_itself_has_no_data(got):
+    message = bytearray(packet_in(OURS, b"frame"))
+    struct.pack_into("!H", message, 26, 0xFFF0)
+    parsed(bytes(message))
+    assert got == [(5, b"")]
+
+
+def test_transaction_ids_are_the_connections_own():
+    datapath = Datapath()
+    datapath.xid = framework.ofproto.MAX_XID
+    assert [framework.next_xid(datapath), framework.next_xid(datapath)] == [0, 1]
+
+
+def test_another_hub_is_refused():
+    code = (
+        "import os; os.environ['OSKEN_HUB_TYPE'] = 'native'\n"
+        "from chamaleonet.switch import framework"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "UserError: ChamaleoNet needs the eventlet hub" in done.stderr

@@ -1,0 +1,154 @@
+import itertools
+
+import pytest
+
+from chamaleonet.config import Config
+from chamaleonet.flows.records import Change, Role
+from chamaleonet.flows.transitions import State
+from chamaleonet.switch.rules import Kind
+from tests.switch.build import PIPELINES, START, PlayedProbe
+from tests.traffic import ACK, RST, SYN, batch, ethernet, icmp_error, ping, tcp, udp
+from tests.traffic import Record as Packet
+
+C, S = "10.0.0.1", "192.0.2.9"
+DP = "00000000000000a1"
+JUDGED, ENDED = int(Change.JUDGED), int(Change.ENDED)
+
+
+@pytest.fixture(params=PIPELINES)
+def played(request):
+    return PlayedProbe(request.param).connect()
+
+
+def test_flows_are_counted_by_verdict_direction_and_protocol(played):
+    played.receive(udp(C, S), tcp(S, C, SYN), ping("fc00::1", "2001:db8::1"))
+    played.receive(udp(S, C, sport=53, dport=40000))
+    played.wait(4)
+    played.receive(udp(C, S, sport=7), udp(C, S, sport=8))
+    played.wait(4)
+    count = {
+        ("answered", "outbound", "udp"): 1,
+        ("unanswered", "inbound", "tcp"): 1,
+        ("unanswered", "outbound", "icmpv6"): 1,
+        ("unanswered", "outbound", "udp"): 2,
+    }
+    for (verdict, direction, protocol), number in count.items():
+        labels = {"verdict": verdict, "direction": direction, "protocol": protocol}
+        assert played.metric("flows_total", **labels) == number
+
+
+def test_candidates_are_counted_by_their_way(played):
+    played.receive(udp(C, S), udp(C, S))
+    played.probe.judge(batch([Packet(ethernet(udp(C, S)), time=START)]))
+    assert played.metric("candidate_packets_total", source="packet_in") == 2
+    assert played.metric("candidate_packets_total", source="ring") == 1
+    assert played.metric("packet_ins_total", dp_id=DP) == 2
+
+
+def test_many_packet_ins_are_judged_before_the_tick(played):
+    frame = ethernet(udp(C, S))
+    for _ in range(600):
+        played.probe.packet_in(memoryview(frame), len(frame), START)
+    assert played.probe.engine.packets == 512
+
+
+def test_what_the_engine_tells_is_told_on(played):
+    played.receive(udp(C, S))
+    played.wait(4)
+    played.receive(udp(C, S), icmp_error("192.0.2.1", udp(C, S)))
+    played.probe.finish()
+    assert played.told == [
+        (JUDGED, State.UNANSWERED), (JUDGED, State.ICMP_ERROR), (ENDED, State.ICMP_ERROR),
+    ]  # fmt: skip
+    assert [role for role, _ in played.packets] == [Role.FIRST, Role.LATER, Role.ERROR]
+
+
+def test_healthy_flows_end_in_silence(played):
+    played.receive(udp(C, S), udp(S, C, sport=53, dport=40000))
+    played.probe.finish()
+    assert [change for change, _ in played.told] == [JUDGED]
+
+
+def test_a_reused_port_is_a_new_flow_where_the_switch_says_so():
+    played = PlayedProbe("conntrack").connect()
+    played.receive(tcp(C, S, SYN), tcp(S, C, SYN | ACK, sport=80, dport=40000))
+    played.receive(tcp(C, S, SYN))  # the tracker lets only a new connection's SYN through
+    played.wait(4)
+    assert played.told == [(JUDGED, State.ANSWERED), (JUDGED, State.UNANSWERED)]
+
+
+def test_a_repeated_syn_is_none_where_packets_cross_the_bypass():
+    played = PlayedProbe("reactive").connect()
+    played.receive(tcp(C, S, SYN), tcp(S, C, SYN | ACK, sport=80, dport=40000))
+    played.receive(tcp(C, S, SYN))
+    played.wait(4)
+    assert played.told == [(JUDGED, State.ANSWERED)]
+
+
+def test_removals_of_another_generation_are_not_about_our_rules(played):
+    played.receive(udp(C, S))
+    played.wait(4)
+    (rule,) = played.rules
+    played.probe.on_flow_removed(rule.cookie.at(1))
+    played.probe.on_flow_removed(7)
+    assert played.rules == [rule]
+    played.probe.on_flow_removed(rule.cookie.at(0))
+    assert played.rules == []
+    assert played.metric("redirect_rule_changes_total", dp_id=DP, change="expired") == 1
+
+
+def refuse_next(played, *packets):
+    """Have the switch refuse the first flow-mod that these packets lead to."""
+    played.receive()
+    for packet in packets:
+        frame = ethernet(packet)
+        played.probe.packet_in(memoryview(frame), len(frame), played.now)
+    played.probe.judge_packet_ins()
+    played.probe.flush()
+    (under_way,) = played.probe.rulebook._connection.batches.values()
+    played.probe.on_error(min(under_way), "OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL")
+    played.settle()
+
+
+def test_a_refused_redirect_is_counted_logged_and_tried_again(played, caplog):
+    quoted = udp(C, S)
+    refuse_next(played, quoted, icmp_error("192.0.2.1", quoted))
+    assert played.rules == []
+    assert played.metric("redirect_rule_changes_total", dp_id=DP, change="failed") == 1
+    assert "refused" in caplog.text
+    assert "nw_src=10.0.0.1,nw_dst=192.0.2.9" in caplog.text
+    assert "OFPFMFC_TABLE_FULL" in caplog.text
+    played.receive(quoted)
+    assert [rule.cookie.kind for rule in played.rules] == [Kind.REDIRECT]
+
+
+def test_a_refused_bypass_takes_its_twin_along_but_not_its_flow():
+    played = PlayedProbe("reactive").connect()
+    refuse_next(played, udp(C, S), udp(S, C, sport=53, dport=40000))
+    assert played.rules == []
+    assert played.probe.engine.tracked_flows == 1
+
+
+def test_errors_about_other_messages_are_not_ours(played):
+    played.probe.on_error(4711, "OFPET_BAD_REQUEST")
+    assert played.metric("redirect_rule_changes_total", dp_id=DP, change="failed") == 0
+
+
+def test_rules_survive_a_lost_connection(played):
+    played.receive(udp(C, S))
+    played.wait(4)
+    wanted = [rule for rule, _ in played.probe.rulebook]
+    played.probe.disconnect()
+    assert played.probe.flush() == b""
+    assert played.metric("redirect_rules", dp_id=DP) == 0
+    played._xid = itertools.count(1)
+    played.connect(in_use={0})
+    assert [rule for rule, _ in played.probe.rulebook] == wanted
+    assert played.probe.rulebook.generation == 1
+    assert played.metric("redirect_rules", dp_id=DP) == 1
+
+
+def test_a_full_flow_table_is_counted():
+    played = PlayedProbe(config=Config(max_flows=1)).connect()
+    played.receive(udp(C, S, sport=1), udp(C, S, sport=2), tcp(C, S, RST))
+    assert played.metric("dropped_total", cause="flow_table_full") == 2
