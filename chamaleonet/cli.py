@@ -191,6 +191,8 @@ def _judge_captures(
         flows = open_flow_log(options.flows)
         stack.callback(flows.close)
         run.flow_sinks.append(flows)
+    # A thread that comes out of a kernel waits for the others' Python at most so long (seconds).
+    sys.setswitchinterval(1e-4)
     caught: list[int] = []
 
     def stop(number: int, _frame: object) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from chamaleonet.flows.headers import HEADERS
-from chamaleonet.flows.records import FLOW, Change
+from chamaleonet.flows.records import FLOW, ended_flows, raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -125,12 +125,37 @@ class Replay:
             self._batches.put(error)
 
 
+class _Room:
+    """Memory for the copy of an output, used again and again: fresh memory costs page faults."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, NDArray[Any]] = {}
+        self.packets = self.data = self.flows = np.empty(0, np.uint8)
+
+    def copy(self, output: Output, *, flows: bool) -> None:
+        """Copy the packets of an output and, if asked for, the flows that ended."""
+        self.packets = self._copied("packets", output.packets)
+        self.data = self._copied("data", output.data)
+        self.flows = ended_flows(output.events) if flows else np.empty(0, FLOW)
+
+    def _copied(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        room = self._rooms.get(name)
+        if room is None or len(room) < len(array):
+            room = self._rooms[name] = np.empty(2 * len(array), array.dtype)
+        copy = room[: len(array)]
+        np.copyto(raw(copy), raw(array))
+        return copy
+
+
 class _Writer:
     """Hands outputs to the sinks in a thread of its own."""
 
     def __init__(self, packet_sinks: list[PacketSink], flow_sinks: list[FlowSink]) -> None:
         self._packet_sinks, self._flow_sinks = packet_sinks, flow_sinks
-        self._outputs: queue.Queue[tuple[NDArray[Any], ...] | None] = queue.Queue(_IN_FLIGHT)
+        self._free: queue.SimpleQueue[_Room] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[_Room | None] = queue.SimpleQueue()
+        for _ in range(_IN_FLIGHT):
+            self._free.put(_Room())
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
@@ -144,29 +169,31 @@ class _Writer:
         for output in outputs:
             if self._error:
                 raise self._error
-            ended = output.events["change"] == Change.ENDED
-            flows = output.events["flow"][ended] if self._flow_sinks else np.empty(0, FLOW)
-            self._outputs.put((output.packets.copy(), output.data.copy(), flows))
+            room = self._free.get()
+            room.copy(output, flows=bool(self._flow_sinks))
+            self._full.put(room)
 
     def close(self) -> None:
         """Wait until all is written; raises as ``put_all`` does."""
-        self._outputs.put(None)
+        self._full.put(None)
         self._thread.join()
         if self._error:
             raise self._error
 
     def _run(self) -> None:
-        while (item := self._outputs.get()) is not None:
-            if self._error:
-                continue  # the judge learns of it at its next output
-            packets, data, flows = item
-            try:
-                for packet_sink in self._packet_sinks:
-                    packet_sink.write(packets, data)
-                for flow_sink in self._flow_sinks:
-                    flow_sink.write(flows)
-            except BaseException as error:  # noqa: BLE001  (raised again by the judging thread)
-                self._error = error
+        while (room := self._full.get()) is not None:
+            if not self._error:  # the judge learns of one at its next output
+                try:
+                    self._write(room)
+                except BaseException as error:  # noqa: BLE001  (raised again by the judge)
+                    self._error = error
+            self._free.put(room)
+
+    def _write(self, room: _Room) -> None:
+        for packet_sink in self._packet_sinks:
+            packet_sink.write(room.packets, room.data)
+        for flow_sink in self._flow_sinks:
+            flow_sink.write(room.flows)
 
 
 def _decode(capture: CaptureFile, decoder: Decoder) -> Iterator[tuple[PacketBatch, NDArray[Any]]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chamaleonet.errors import UserError
-from chamaleonet.flows.records import FLOW
+from chamaleonet.flows.records import FLOW, raw
 from chamaleonet.log.output import OutputFile
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class FlowLog:
         """
         while len(flows):
             taken = flows[: ROW_GROUP - self._count]
-            self._waiting[self._count : self._count + len(taken)] = taken
+            raw(self._waiting)[self._count : self._count + len(taken)] = raw(taken)
             self._count += len(taken)
             flows = flows[len(taken) :]
             if self._count == ROW_GROUP:
