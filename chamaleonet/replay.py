@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,23 +25,10 @@ if TYPE_CHECKING:
     from chamaleonet.capture.files import CaptureFile
     from chamaleonet.flows.decode import Decoder
     from chamaleonet.flows.engine import Engine, Output
+    from chamaleonet.log.sinks import FlowSink, PacketSink
 
 _PACKETS = 16384  # in a batch, at most
 _IN_FLIGHT = 4  # batches that wait for the judge, at most
-
-
-class PacketSink(Protocol):
-    """Takes captured packets, such as log.pcapng.PcapngWriter."""
-
-    def write(self, packets: NDArray[Any], data: NDArray[np.uint8]) -> None:
-        """Take CAPTURED records and the bytes they point into."""
-
-
-class FlowSink(Protocol):
-    """Takes flows that have ended, such as log.flowlog.FlowLog."""
-
-    def write(self, flows: NDArray[Any]) -> None:
-        """Take FLOW records."""
 
 
 @dataclass

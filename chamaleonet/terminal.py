@@ -16,7 +16,6 @@ from chamaleonet.log.columns import protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from chamaleonet.analysis.top import Top
     from chamaleonet.capture.files import CaptureFile
@@ -59,12 +58,7 @@ class ReplayProgress:
         self._progress.start()
         return self.update
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
 

@@ -19,7 +19,6 @@ from chamaleonet.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 # Small enough to stay in the processor's cache from reading to judging.
 CHUNK_BYTES = 1 << 20
@@ -93,12 +92,7 @@ class CaptureFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

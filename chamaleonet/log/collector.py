@@ -11,7 +11,7 @@ Like the flow engine it opens no socket and reads no clock.
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from chamaleonet.flows.decode import Decoder
     from chamaleonet.log.reader import Message
+    from chamaleonet.log.sinks import FlowSink, PacketSink
 
 SETTLE = 200_000_000  # ns that a packet waits for its verdict
 MOST_HELD = 1_000_000  # packets that wait at most
@@ -47,20 +48,6 @@ _NEVER = 1 << 63
 _FLOW_PACKETS, _ICMP_ERRORS = int(Counted.FLOW_PACKETS), int(Counted.ICMP_ERRORS)
 _UNSOLICITED = int(State.UNSOLICITED)
 _LATER, _ERROR = int(Role.LATER), int(Role.ERROR)
-
-
-class PacketSink(Protocol):
-    """Takes captured packets, such as log.pcapng.PcapngWriter."""
-
-    def write(self, packets: NDArray[Any], data: NDArray[np.uint8]) -> None:
-        """Take CAPTURED records and the bytes they point into."""
-
-
-class FlowSink(Protocol):
-    """Takes flows that have ended, such as log.flowlog.FlowLog."""
-
-    def write(self, flows: NDArray[Any]) -> None:
-        """Take FLOW records."""
 
 
 @kernel
