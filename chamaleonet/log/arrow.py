@@ -54,9 +54,39 @@ SCHEMA = pa.schema(
     metadata={"writer": f"chamaleonet {__version__}"},
 )  # fmt: skip
 
-_VERDICTS = pa.array([state.label for state in State])
-_DIRECTIONS = pa.array([direction.label for direction in Direction])
-_PROTOCOLS = pa.array([protocol_name(number) for number in range(256)])
+# What a column's values are in memory, where they are numbers.
+_NUMPY: dict[Kind, Any] = {
+    Kind.TIME: np.int64,
+    Kind.UINT8: np.uint8,
+    Kind.UINT16: np.uint16,
+    Kind.UINT32: np.uint32,
+    Kind.UINT64: np.uint64,
+    Kind.SECONDS: np.float64,
+}
+
+
+# Arrays are made of buffers: pa.array() would import pandas, if it is there, in 0.3 s.
+
+
+def _numbers(kind: Kind, values: NDArray[Any], missing: NDArray[np.bool_] | None) -> pa.Array:
+    data = pa.py_buffer(np.ascontiguousarray(values, _NUMPY[kind]))
+    valid = None if missing is None else _bits(~missing)
+    return pa.Array.from_buffers(_ARROW[kind], len(values), [valid, data])
+
+
+def _bits(flags: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
+
+
+def _strings(texts: list[str]) -> pa.StringArray:
+    ends = np.cumsum([0, *(len(text.encode()) for text in texts)], dtype=np.int32)
+    data = pa.py_buffer("".join(texts).encode())
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), data)
+
+
+_VERDICTS = _strings([state.label for state in State])
+_DIRECTIONS = _strings([direction.label for direction in Direction])
+_PROTOCOLS = _strings([protocol_name(number) for number in range(256)])
 
 _HAS_PORTS = np.zeros(256, np.bool_)
 _HAS_PORTS[list(PORT_PROTOCOLS)] = True
@@ -111,12 +141,11 @@ def _text_columns(flows: NDArray[np.void], no_sender: NDArray[np.bool_]) -> dict
     def text(ends: NDArray[np.int32], data: NDArray[np.uint8], valid: Any = None) -> pa.Array:
         return pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(data), valid)
 
-    bits = pa.py_buffer(np.packbits(~no_sender, bitorder="little"))
     fixed = COMMUNITY_ID_BYTES * np.arange(n + 1, dtype=np.int32)
     return {
         "client": text(ends[0], addresses[0]),
         "server": text(ends[1], addresses[1]),
-        "icmp_sender": text(ends[2], addresses[2], bits),
+        "icmp_sender": text(ends[2], addresses[2], _bits(~no_sender)),
         "community_id": text(fixed, community_ids),
     }
 
@@ -129,7 +158,7 @@ def arrow_batch(flows: NDArray[np.void]) -> pa.RecordBatch:
     """
 
     def label(numbers: NDArray[np.uint8], names: pa.Array) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array(numbers), names)
+        return pa.DictionaryArray.from_arrays(_numbers(Kind.UINT8, numbers, None), names)
 
     state, protocol = flows["state"], (flows["kind"] >> 8).astype(np.uint8)
     low_port, high_port = flows["ports"] >> 16, flows["ports"] & 0xFFFF
@@ -150,14 +179,11 @@ def arrow_batch(flows: NDArray[np.void]) -> pa.RecordBatch:
         **_text_columns(flows, no_sender),
     }
     arrays = []
-    for field in SCHEMA:
-        column = columns.get(field.name)
-        if column is None:
-            column = flows[field.name], None
-        if isinstance(column, tuple):
-            values, missing = column
-            column = pa.array(values, mask=missing).cast(field.type)
-        arrays.append(column)
+    for column in COLUMNS:
+        values = columns.get(column.name)
+        if values is None:  # as it is in the record
+            values = flows[column.name], None
+        arrays.append(_numbers(column.kind, *values) if isinstance(values, tuple) else values)
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
