@@ -7,6 +7,7 @@ With --check nothing is written; the exit status is 1 if something is not up to 
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,12 +17,12 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from chamaleonet import metrics as declared
-from chamaleonet.config import Config
+from chamaleonet.config import Config, json_schema
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
 from chamaleonet.log import columns, messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pydantic.fields import FieldInfo
 
@@ -125,16 +126,29 @@ def filled(text: str) -> str:
     return _MARKS.sub(lambda part: part[1] + GENERATED[part[2]]() + part[3], text)
 
 
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "flow-log.schema.json": columns.json_schema,
+    "configuration.schema.json": json_schema,
+}
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Yield every generated file, and what it is to hold."""
+    for page in sorted(DOCS.glob("*.md")):
+        yield page, filled(page.read_text())
+    for name, schema in SCHEMAS.items():
+        yield DOCS / name, json.dumps(schema(), indent=1) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Write, or with --check compare, all pages."""
     stale = 0
-    for page in sorted(DOCS.glob("*.md")):
-        text = page.read_text()
-        if text != filled(text):
+    for page, text in pages():
+        if not page.exists() or page.read_text() != text:
             stale += 1
             print(f"{page}: {'not up to date' if '--check' in arguments else 'written'}")
             if "--check" not in arguments:
-                page.write_text(filled(text))
+                page.write_text(text)
     return 1 if stale and "--check" in arguments else 0
 
 

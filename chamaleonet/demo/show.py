@@ -32,7 +32,7 @@ _ROUND_SECONDS = 3
 _SETTLE_SECONDS = 2  # from the last deadline until everything is told and written
 _TOOLS = ("ovs-vsctl", "mnexec", "ethtool", "ip", "ping", "curl", "dig", "dnsmasq")
 _VERDICTS = ("answered", "recovered", "refused", "icmp_error", "unanswered")
-_PROTOCOLS = ("tcp", "udp", "icmp", "icmp6")
+_PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6")
 
 
 def demo(seconds: int, pipeline: str, json_file: Path | None) -> int:
