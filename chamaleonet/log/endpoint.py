@@ -84,6 +84,8 @@ class Endpoint:
     def listen(self) -> socket.socket:
         """Return a listening socket; a Unix socket is its owner's alone (mode 0600).
 
+        The socket's folder is made if it is missing: /run is empty after each boot.
+
         Raises:
             UserError: another process listens there, or the address cannot be had.
         """
@@ -92,6 +94,7 @@ class Endpoint:
                 host, port = self.host_and_port
                 family = socket.AF_INET6 if ":" in host else socket.AF_INET
                 return socket.create_server((host, port), family=family)
+            self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             _remove_stale(self.path)
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(str(self.path))

@@ -59,9 +59,10 @@ def test_what_is_no_socket_stays(tmp_path):
 
 
 def test_where_one_cannot_listen_is_named(tmp_path):
+    (tmp_path / "file").touch()
     with pytest.raises(UserError) as caught:
-        Endpoint(f"unix:{tmp_path}/missing/socket").listen()
-    assert str(caught.value).endswith("/missing/socket: cannot listen: No such file or directory")
+        Endpoint(f"unix:{tmp_path}/file/socket").listen()
+    assert str(caught.value).endswith("/file/socket: cannot listen: File exists")
 
 
 @needs_openssl
@@ -84,3 +85,11 @@ def test_a_port_in_use_is_named(tmp_path):
         address = f"tcp:127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UserError, match=f"^{address}: cannot listen: Address already in use"):
             Endpoint(address, files).listen()
+
+
+def test_the_folder_of_a_socket_is_made(tmp_path):
+    path = tmp_path / "run" / "chamaleonet" / "verdicts.sock"
+    endpoint = Endpoint(f"unix:{path}")
+    endpoint.listen().close()
+    assert stat.S_IMODE(path.parent.stat().st_mode) & 0o007 == 0
+    endpoint.unlink()
