@@ -118,8 +118,9 @@ def directory() -> Path | None:
     bases = [
         os.environ.get("CACHE_DIRECTORY"),  # set by systemd for CacheDirectory=
         os.environ.get("XDG_CACHE_HOME"),
-        str(Path("~/.cache").expanduser()),
     ]
+    with contextlib.suppress(RuntimeError):  # a user without a home, as in some containers
+        bases.append(str(Path("~/.cache").expanduser()))
     stamp = _digest(*_dependencies()).hex()
     for base in filter(None, bases):
         folder = Path(base, "chamaleonet", f"kernels-{stamp}")
