@@ -7,7 +7,7 @@ is false, ``0010`` is eight) cannot change a switch's number.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
@@ -404,13 +404,6 @@ class Config(Section):
             if len(set(values)) < len(values):
                 raise ValueError(f"two switches have the same {of}")
         return self
-
-    @property
-    def broadcasts(self) -> Iterator[IPv4Address]:
-        """The directed broadcast addresses of the internal prefixes."""
-        for prefix in self.internal:
-            if isinstance(prefix, IPv4Network) and prefix.prefixlen < 31:
-                yield prefix.broadcast_address
 
 
 class _Loader(yaml.SafeLoader):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Network = IPv4Network | IPv6Network
 
@@ -49,3 +53,12 @@ def network(text: object) -> Network:
         return ip_network(str(text))
     except ValueError as error:
         raise ValueError(f"{text!r} is not a network in CIDR notation: {error}") from None
+
+
+def directed_broadcasts(networks: Iterable[Network]) -> set[IPv4Address]:
+    """Return the networks' own broadcast addresses; a /31 or /32 has none (RFC 3021)."""
+    return {
+        each.broadcast_address
+        for each in networks
+        if isinstance(each, IPv4Network) and each.prefixlen < 31
+    }

@@ -17,12 +17,12 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
+from chamaleonet.demo.campus import DIST_PACKAGES, mininet, switch_runs
 from chamaleonet.log.endpoint import Endpoint
 from chamaleonet.log.messages import pack_flow
 from chamaleonet.log.reader import VerdictReader
 
 ROOT = Path(__file__).parent.parent
-DIST_PACKAGES = "/usr/lib/python3/dist-packages"  # where Debian's Mininet lies
 PRIVATE_VLAN = 4094  # ports in a VLAN of their own are not flooded to
 CANDIDATE_PORT, LOGGER_PORT = 3, 4
 CANDIDATE, LOGGER = "chtcand", "chtlog"
@@ -48,11 +48,6 @@ def run(*command: str, check: bool = True) -> str:
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stderr}")
     return done.stdout
-
-
-def ensure_switch_runs() -> None:
-    if subprocess.run(["ovs-vsctl", "--timeout=2", "show"], capture_output=True).returncode:
-        run("service", "openvswitch-switch", "start")
 
 
 def packet_socket(interface: str, pid: int | None = None) -> socket.socket:
@@ -88,15 +83,13 @@ class Network:
     """A switch named s1 with our two ports, and hosts by one of the topologies."""
 
     def __init__(self, topology: str) -> None:
-        if DIST_PACKAGES not in sys.path:
-            sys.path.append(DIST_PACKAGES)
-        from mininet.net import Mininet
-        from mininet.node import OVSSwitch
+        module = mininet()
+        Mininet, OVSSwitch = module.net.Mininet, module.node.OVSSwitch  # noqa: N806
 
         from topologies import single, tap
 
         topologies = single.topos | tap.topos
-        ensure_switch_runs()
+        assert switch_runs()
         self._net = Mininet(
             topo=topologies[topology](), controller=None, waitConnected=False,
             switch=lambda name, **options: OVSSwitch(name, datapath="user", **options),

@@ -1,5 +1,4 @@
 import json
-from ipaddress import ip_address
 from pathlib import Path
 
 import jsonschema
@@ -138,11 +137,6 @@ def test_conntrack_cuts_at_ports_and_plain_openflow_does_not():
     assert Switch(pipeline="reactive", truncate=True, **common).truncates
     with pytest.raises(ValueError, match="can truncate"):
         Switch(pipeline="conntrack", truncate=False, **common)
-
-
-def test_directed_broadcasts_are_those_of_prefixes_that_have_one():
-    prefixes = ("10.0.0.0/8", "192.0.2.0/31", "192.0.2.4/32", "fc00::/7")
-    assert list(Config(internal=prefixes).broadcasts) == [ip_address("10.255.255.255")]
 
 
 def test_endpoints_are_written_as_they_are_read():

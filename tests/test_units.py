@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chamaleonet.units import duration, duration_text, network
+from chamaleonet.units import directed_broadcasts, duration, duration_text, network
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,8 @@ def test_networks():
     for text in ("10.0.0.1/8", "10.0.0.0/33", "campus", "fe80::/129"):
         with pytest.raises(ValueError, match=text):
             network(text)
+
+
+def test_directed_broadcasts_are_those_of_prefixes_that_have_one():
+    prefixes = map(ip_network, ("10.0.0.0/8", "192.0.2.0/31", "192.0.2.4/32", "fc00::/7"))
+    assert list(directed_broadcasts(prefixes)) == [ip_address("10.255.255.255")]

@@ -22,7 +22,7 @@ CANDIDATE_PORT, LOGGER_PORT = 101, 102
 CANDIDATE_INTERFACE, LOGGER_INTERFACE = "chcand0", "chlog0"
 _PRIVATE_VLAN = 4094  # ports in a VLAN of their own are not flooded to
 
-_DIST_PACKAGES = "/usr/lib/python3/dist-packages"  # where Debian's Mininet lies
+DIST_PACKAGES = "/usr/lib/python3/dist-packages"  # where Debian's Mininet lies
 
 
 class Addresses(NamedTuple):
@@ -49,14 +49,27 @@ def mininet() -> Any:
     Raises:
         UserError: it is not installed.
     """
-    if _DIST_PACKAGES not in sys.path:
-        sys.path.append(_DIST_PACKAGES)
+    if DIST_PACKAGES not in sys.path:
+        sys.path.append(DIST_PACKAGES)
     try:
         import mininet.net
         import mininet.node
     except ImportError:
         raise UserError("Mininet is missing; install it: apt-get install mininet") from None
     return mininet
+
+
+def switch_runs() -> bool:
+    """Tell whether Open vSwitch runs, after starting it if it is installed and does not."""
+    # A fresh machine without systemd has it installed, but not running.
+    show = ("ovs-vsctl", "-t", "5", "show")
+    return _succeeds(*show) or (
+        _succeeds("service", "openvswitch-switch", "start") and _succeeds(*show)
+    )
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Campus:

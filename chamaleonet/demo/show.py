@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from chamaleonet.demo.campus import SWITCH, Campus
+from chamaleonet.demo.campus import SWITCH, Campus, switch_runs
 from chamaleonet.demo.programs import Metrics, Programs, quantile, total
 from chamaleonet.demo.traffic import LONGEST, TIMEOUT, Traffic
 from chamaleonet.errors import UserError
@@ -75,15 +75,8 @@ def _check_machine() -> None:
         raise UserError(f"demo: network namespaces and Open vSwitch need root; run: {command}")
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
         raise UserError(f"demo: not installed: {', '.join(missing)} (make demo installs them)")
-    if not _succeeds("ovs-vsctl", "-t", "5", "show"):
-        # A fresh machine without systemd has it installed, but not running.
-        _succeeds("service", "openvswitch-switch", "start")
-        if not _succeeds("ovs-vsctl", "-t", "5", "show"):
-            raise UserError("demo: Open vSwitch does not run: service openvswitch-switch start")
-
-
-def _succeeds(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    if not switch_runs():
+        raise UserError("demo: Open vSwitch does not run: service openvswitch-switch start")
 
 
 def _run(console: Console, directory: Path, seconds: int, pipeline: str) -> dict[str, Any]:

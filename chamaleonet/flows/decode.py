@@ -6,6 +6,7 @@ whichever comes first; compiled code has no bounds checks of its own.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +27,17 @@ from chamaleonet.flows.headers import (
 from chamaleonet.flows.loads import be16, be32, be64
 from chamaleonet.flows.records import Query
 from chamaleonet.kernels import inlined, kernel
+from chamaleonet.units import directed_broadcasts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from chamaleonet.capture.batch import PacketBatch
+    from chamaleonet.units import Network
+
+_LIMITED_BROADCAST = 0xFFFFFFFF
 
 U16, U32, U64 = np.uint16, np.uint32, np.uint64
 
@@ -410,13 +417,17 @@ class Decoder:
     """Turns batches of packets into HEADERS records.
 
     Args:
-        broadcast: uint32, sorted: the IPv4 addresses that are a broadcast, in host order.
-        keys: uint64, shape (11,): the secret of the hash.
+        internal: prefixes whose directed broadcasts reach no single host.
+
+    Attributes:
+        keys: uint64, shape (11,): the hash's secret, another one each time, so that nobody can
+            aim for one slot of a table.
     """
 
-    def __init__(self, broadcast: NDArray[np.uint32], keys: NDArray[np.uint64]) -> None:
-        self._broadcast = broadcast
-        self._keys = keys
+    def __init__(self, internal: Iterable[Network]) -> None:
+        excluded = {_LIMITED_BROADCAST, *map(int, directed_broadcasts(internal))}
+        self._broadcast = np.array(sorted(excluded), np.uint32)
+        self.keys = np.frombuffer(os.urandom(11 * 8), np.uint64)
 
     def decode(self, batch: PacketBatch, room: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the HEADERS records of a batch, shape (N,), in ``room`` if it is large enough."""
@@ -425,6 +436,6 @@ class Decoder:
         headers = room[: len(batch)]
         decode_packets(
             batch.buffer, batch.offset, batch.length, batch.wire_length, batch.time, batch.link,
-            self._broadcast, self._keys, headers,
+            self._broadcast, self.keys, headers,
         )  # fmt: skip
         return headers

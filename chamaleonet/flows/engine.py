@@ -6,7 +6,6 @@ feed this one engine.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from chamaleonet.capture.batch import PacketBatch
 
-_LIMITED_BROADCAST = 0xFFFFFFFF
 # Later timestamps are taken as this one, so that adding a timeout cannot overflow.
 _LATEST = 1 << 62
 
@@ -91,14 +89,13 @@ class Engine:
         packets: bool = False,
         closings_seen: bool = True,
     ) -> None:
-        # The hash's keys are this process's secret, so that nobody can aim for one slot.
-        keys = np.frombuffer(os.urandom(11 * 8), np.uint64)
+        self.decoder = Decoder(settings.internal)
         self._table = new_table(
             internal=_merge(settings.internal),
             timeout=settings.timeout,
             idle_timeout=settings.idle_timeout,
             rows=settings.max_flows,
-            keys=keys,
+            keys=self.decoder.keys,
             capture=settings.capture,
             judged=judged,
             ended=ended,
@@ -106,7 +103,6 @@ class Engine:
         )
         if not closings_seen:
             self._table.registers[Register.FIRST_MARKS] = MARK_CLOSING
-        self.decoder = Decoder(_broadcast(settings.internal), keys)
 
     def judge(self, batch: PacketBatch, headers: NDArray[Any] | None = None) -> Iterator[Output]:
         """Judge a batch of packets; the iterator must be exhausted before the next step.
@@ -230,13 +226,3 @@ def _merge(prefixes: tuple[Network, ...]) -> tuple[Network, ...]:
         *collapse_addresses(p for p in prefixes if isinstance(p, IPv4Network)),
         *collapse_addresses(p for p in prefixes if isinstance(p, IPv6Network)),
     )
-
-
-def _broadcast(prefixes: tuple[Network, ...]) -> NDArray[np.uint32]:
-    """Return the addresses that reach no single host; a /31 has no broadcast (RFC 3021)."""
-    directed = {
-        int(prefix.broadcast_address)
-        for prefix in prefixes
-        if isinstance(prefix, IPv4Network) and prefix.prefixlen < 31
-    }
-    return np.array(sorted(directed | {_LIMITED_BROADCAST}), np.uint32)

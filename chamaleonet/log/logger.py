@@ -10,14 +10,11 @@ import contextlib
 import datetime
 import logging
 import queue
-import secrets
 import select
 import signal
 import socket
 import time
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from chamaleonet import config as configuration
 from chamaleonet import metrics
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FLUSH = 10**9  # ns from one flush of the files to the next
-_LIMITED_BROADCAST = 0xFFFFFFFF
 
 
 class Logger:
@@ -57,11 +53,7 @@ class Logger:
         self._awake, self._alarm = socket.socketpair()
         for end in (self._awake, self._alarm):
             end.setblocking(False)
-        broadcasts = {_LIMITED_BROADCAST, *map(int, config.broadcasts)}
-        decoder = Decoder(
-            np.array(sorted(broadcasts), np.uint32),
-            np.frombuffer(secrets.token_bytes(11 * 8), np.uint64),
-        )
+        decoder = Decoder(config.internal)
         warm_up(open_pcapng("/dev/null"), decoder)
         interface = config.logger.interface
         self._ring = Ring(interface) if interface is not None else None

@@ -24,6 +24,7 @@ from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.redirect import Redirects
 from chamaleonet.switch.rulebook import Phase, Rulebook, RuleState
 from chamaleonet.switch.rules import Cookie, Kind, rule_text
+from chamaleonet.units import directed_broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +46,7 @@ _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
 def pipeline_of(config: Config, switch: Switch) -> Pipeline:
     """Return the pipeline that a switch is configured for."""
-    frame = Frame(switch, config.broadcasts)
+    frame = Frame(switch, sorted(directed_broadcasts(config.internal)))
     if switch.pipeline == "conntrack":
         return ConntrackPipeline(frame)
     return ReactivePipeline(frame, config.idle_timeout)
