@@ -25,7 +25,16 @@ from pydantic import (
 
 from chamaleonet.errors import UserError
 from chamaleonet.flows.transitions import CAPTURABLE, ERRONEOUS, State
-from chamaleonet.units import PRIVATE, Network, duration, duration_text, network
+from chamaleonet.log.rfc5424 import FACILITIES
+from chamaleonet.units import (
+    PRIVATE,
+    Network,
+    duration,
+    duration_text,
+    network,
+    size,
+    size_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +42,10 @@ if TYPE_CHECKING:
 
 def _duration(text: object) -> int:
     return text if isinstance(text, int) else duration(text)  # defaults are in ns already
+
+
+def _size(text: object) -> int:
+    return text if isinstance(text, int) else size(text)  # defaults are in bytes already
 
 
 def _network(text: object) -> Network:
@@ -97,8 +110,9 @@ def _typed(check: Any, write: Any, pattern: str, example: str) -> Any:
 
 
 Duration = Annotated[
-    int, *_typed(_duration, duration_text, r"^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$", "3s")
+    int, *_typed(_duration, duration_text, r"^\d+(\.\d+)?\s*(ns|us|ms|s|m|h|d)$", "3s")
 ]
+Size = Annotated[int, *_typed(_size, size_text, r"^\d+(\.\d+)?\s*(B|KiB|MiB|GiB|TiB)$", "64MiB")]
 Cidr = Annotated[Network, *_typed(_network, str, r"^[0-9a-fA-F.:]+/\d+$", "10.0.0.0/8")]
 Captured = Annotated[
     State,
@@ -312,6 +326,16 @@ class Tls(Section):
     ca: Path = Field(description="Certificate authority that the other end's must be signed by.")
 
 
+class Spool(Section):
+    """Where records wait on disk when the logger is away for long; they hold addresses."""
+
+    directory: Path = Field(
+        default=Path("/var/lib/chamaleonet/spool"),
+        description="The controller's own; made with mode 0700.",
+    )
+    size: Size = Field(default=256 << 20, description="It grows to so much at most.")
+
+
 class Stream(Section):
     """How verdicts travel: the controller listens, the logger (or another consumer) connects."""
 
@@ -321,6 +345,16 @@ class Stream(Section):
         description="`unix:PATH` (made with mode 0600) or `tcp:ADDRESS:PORT`, which needs `tls`.",
     )
     tls: Tls | None = Field(default=None, description="Certificates, for `tcp:` addresses.")
+    queue: int = Field(
+        default=100_000,
+        ge=1,
+        le=10_000_000,
+        description="Records that wait in memory for the logger's acknowledgement at most; what"
+        " exceeds it goes to the spool.",
+    )
+    spool: Spool | None = Field(
+        default=Spool(), description="Where records wait on disk; `null`: nowhere."
+    )
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
@@ -333,6 +367,77 @@ class Stream(Section):
         return self
 
 
+class Rotation(Section):
+    """When files are complete and others are begun."""
+
+    time: Duration = Field(
+        default=3600 * 10**9,
+        description="At each whole multiple of this since 1970 UTC; one hour at most, so that a"
+        " folder holds what its name says.",
+    )
+    size: Size = Field(default=1 << 30, description="When a file has this size.")
+
+    @model_validator(mode="after")
+    def _within_the_hour(self) -> Self:
+        if self.time > 3600 * 10**9:
+            raise ValueError("time must be at most 1h: there is a folder for each hour")
+        return self
+
+
+class Retention(Section):
+    """Which complete files are removed, the oldest first."""
+
+    age: Duration | None = Field(
+        default=90 * 86400 * 10**9, description="Those that are older; `null`: none for its age."
+    )
+    size: Size | None = Field(
+        default=20 << 30, description="What exceeds this together; `null`: nothing for its size."
+    )
+
+
+class Anonymise(Section):
+    """Which addresses are replaced, before anything is written (docs/privacy.md)."""
+
+    addresses: Literal["internal", "all", "none"] = Field(
+        default="internal",
+        description="`internal`: those in `internal`; `all`; or `none`. Crypto-PAn keeps prefixes:"
+        " two addresses that share n bits share n bits afterwards.",
+    )
+    key: Path = Field(
+        default=Path("/etc/chamaleonet/anonymise.key"),
+        description="The key file, made by `chamaleonet keygen`; mode 0600, the logger's own.",
+    )
+    exclude: tuple[Cidr, ...] = Field(
+        default=(), description="Prefixes that are kept as they are, such as public servers."
+    )
+    macs: Literal["zero", "keep"] = Field(
+        default="zero",
+        description="MAC addresses, unless no address is replaced: then they are kept.",
+    )
+
+
+def _facility(text: object) -> str:
+    if text not in FACILITIES:
+        raise ValueError(f"{text!r} is no facility (choose of: {', '.join(FACILITIES)})")
+    return str(text)
+
+
+class Syslog(Section):
+    """Verdicts as syslog messages (RFC 5424)."""
+
+    address: str = Field(
+        default="unix:/dev/log",
+        pattern=r"^(unix:/.+|(udp|tcp):.+:\d+)$",
+        description="`unix:PATH`, `udp:HOST:PORT` or `tcp:HOST:PORT` (IPv6 in brackets).",
+    )
+    verdicts: tuple[Captured, ...] = Field(
+        default=ERRONEOUS, description="The verdicts that are told."
+    )
+    facility: Annotated[
+        str, BeforeValidator(_facility), WithJsonSchema({"enum": list(FACILITIES)})
+    ] = Field(default="daemon", description="The messages' facility.")
+
+
 class Logger(Section):
     """The packet logger, a process of its own."""
 
@@ -343,12 +448,32 @@ class Logger(Section):
         description="The interface of this machine that the logger port leads to.",
     )
     directory: Path = Field(
-        default=Path("/var/lib/chamaleonet"), description="Where it writes packets and flows."
+        default=Path("/var/lib/chamaleonet/log"),
+        description="Where it writes, in a folder for each day and hour (UTC).",
     )
     flows: Literal["parquet", "jsonl"] = Field(
         default="parquet",
-        description="Format of the flow log. JSON Lines can be followed while they are written.",
+        description="Format of the flow log.",
     )
+    healthy: bool = Field(
+        default=True,
+        description="Whether healthy flows are counted (docs/flow-log.md); with whom they were is"
+        " never told.",
+    )
+    events: Literal["off", "eve", "ecs"] = Field(
+        default="off",
+        description="Verdicts and ended flows as JSON Lines in `events.json`, to be followed by log"
+        " shippers: with field names as in Suricata's EVE, or by the Elastic Common Schema.",
+    )
+    compression: Literal["zstd", "none"] = Field(
+        default="zstd", description="Of complete pcapng and JSON files; Parquet has its own."
+    )
+    rotation: Rotation = Field(default=Rotation(), description="When files are complete.")
+    retention: Retention = Field(default=Retention(), description="How long files are kept.")
+    anonymise: Anonymise = Field(
+        default=Anonymise(), description="Which addresses are replaced before they are written."
+    )
+    syslog: Syslog | None = Field(default=None, description="Verdicts as syslog messages.")
 
 
 class Metrics(Section):

@@ -20,8 +20,11 @@ from chamaleonet import config as configuration
 from chamaleonet import metrics
 from chamaleonet.capture.ring import Ring
 from chamaleonet.errors import UserError
+from chamaleonet.flows.records import ended_flows
 from chamaleonet.log.endpoint import Endpoint
+from chamaleonet.log.spool import Spool
 from chamaleonet.log.stream import VerdictStream
+from chamaleonet.log.tally import Tally
 from chamaleonet.switch import framework
 from chamaleonet.switch.launcher import CONFIG_VARIABLE
 from chamaleonet.switch.probe import Probe, warm_up
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK = 0.005  # s
+_COUNT_SECONDS = 60.0  # from one telling of healthy flows to the next
 # A candidate may be so long on its way to us; a deadline is judged only after that.
 _RETIRE = 5  # ms that the ring keeps a block which is not full
 _RING_LAG = (_RETIRE + 10) * 10**6  # ns
@@ -116,9 +120,16 @@ class Controller(framework.App):  # type: ignore[misc]
         self._stream_losses = metrics.Totals(self.metrics.dropped)
         self._watches = {switch.dp_id: self._watch(switch) for switch in self.config.switches}
         stream = self.config.stream
+        spool = stream.spool
         self._stream = VerdictStream(
-            Endpoint(stream.address, stream.tls), self._erroneous, erroneous=self.config.capture
+            Endpoint(stream.address, stream.tls),
+            self._erroneous,
+            erroneous=self.config.capture,
+            capacity=stream.queue,
+            spool=Spool(spool.directory, spool.size) if spool is not None else None,
         )
+        self._tally = Tally(self._stream.send_counts) if self.config.logger.healthy else None
+        self._counted = time.monotonic()
         self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
         framework.receive_own(
             lambda bits: Cookie.of(bits) is not None, self._on_packet_in, self._on_flow_removed
@@ -143,6 +154,8 @@ class Controller(framework.App):  # type: ignore[misc]
             watch.probe.finish()
             if watch.ring is not None:
                 watch.ring.close()
+        if self._tally is not None:
+            self._tally.flush()
         self._stream.close()
         self._stop_metrics()
 
@@ -155,9 +168,14 @@ class Controller(framework.App):  # type: ignore[misc]
     def _tick(self) -> None:
         for watch in self._watches.values():
             watch.tick(time.time_ns())
+        if self._tally is not None and time.monotonic() - self._counted >= _COUNT_SECONDS:
+            self._counted = time.monotonic()
+            self._tally.flush()
 
     def _tell(self, output: Output) -> None:
         self._stream.send(output.events, output.packets, output.data)
+        if self._tally is not None:
+            self._tally.write(ended_flows(output.events))
 
     def _erroneous(self) -> NDArray[Any]:
         engines = (watch.probe.engine for watch in self._watches.values())
@@ -172,6 +190,8 @@ class Controller(framework.App):  # type: ignore[misc]
             connected.set(watch.datapath is not None)
             watch.scrape()
         self.metrics.logger_queue.set(self._stream.queued)
+        self.metrics.logger_spool.set(self._stream.spooled)
+        self.metrics.logger_spool_bytes.set(self._stream.spool_bytes)
         self._stream_losses.follow(self._stream.dropped)
         self._stream_losses.follow(self._stream.refused)
 

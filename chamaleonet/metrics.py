@@ -40,15 +40,23 @@ CAUSES = {
     "malformed_packet_in": "controller: packet-ins that cannot be read",
     "flow_table_full": "controller: packets whose new flow found no place (`max_flows`)",
     "redirect_rules_full": "controller: redirect rules beyond `redirect.max_rules`",
-    "stream_queue_full": "controller: records beyond what waits for the logger",
-    "stream_undelivered": "controller: records that waited when it ended",
+    "stream_queue_full": "controller: records beyond `stream.queue`, where there is no spool",
+    "stream_spool_full": "controller: records beyond `stream.spool.size`",
+    "stream_spool_failed": "controller: records that the spool's disk did not take",
+    "stream_spool_damaged": "controller: records in the spool that cannot be read",
+    "stream_undelivered": "controller: records not acknowledged when it ended, for which the spool"
+    " had no room (the logger may have some)",
+    "stream_follower_slow": "controller: records that a follower did not take in time",
     "stream_connection": "either: connections of the stream that broke in their handshake",
     "stream_malformed": "either: connections closed for a message that is not as documented",
     "stream_oversized": "either: connections closed for a frame that is too long",
     "stream_version": "either: connections closed for another version of the stream",
-    "stream_truncated": "logger: connections that ended inside a frame",
-    "stream_busy": "controller: connections refused, for there are too many",
+    "stream_truncated": "either: connections that ended inside a frame",
+    "stream_busy": "controller: connections refused: too many, or another consumer acknowledges",
     "not_erroneous": "logger: packets of flows that are not (or no longer) erroneous",
+    "disk_full": "logger: packets at its port while the disk took nothing",
+    "syslog_queue_full": "logger: messages beyond what waits for the syslog daemon",
+    "syslog_failed": "logger: messages that the syslog daemon did not take",
     "hold_full": "logger: packets not written, for too many waited for their verdict",
     "flows_full": "logger: verdicts ignored, for too many flows are erroneous at once",
     **{
@@ -168,8 +176,13 @@ class ControllerMetrics:
             registry=registry,
         )
         self.logger_queue = gauge(
-            "logger_queue_records", "Records that wait to be sent to the packet logger."
+            "logger_queue_records",
+            "Records in memory that the packet logger has not acknowledged.",
         )
+        self.logger_spool = gauge(
+            "logger_spool_records", "Records in the spool, which wait for room in the queue."
+        )
+        self.logger_spool_bytes = gauge("logger_spool_bytes", "Size of the spool on disk.")
         self.dropped = counter(
             "dropped_total", "What was lost, by cause; docs/metrics.md tells them.", "cause"
         )
@@ -202,6 +215,22 @@ class LoggerMetrics:
         self.held_packets = gauge("logger_held_packets", "Packets that wait for their verdict.")
         self.stream_connected = gauge(
             "logger_stream_connected", "1 while the controller's stream is connected, else 0."
+        )
+        self.written = counter(
+            "logger_written_bytes_total", "Bytes written to files not yet complete.", "kind"
+        )
+        self.disk_full = gauge(
+            "logger_disk_full",
+            "1 while the disk takes nothing, being full or failing: packets are lost, verdicts wait"
+            " at the controller's; else 0.",
+        )
+        self.uncommitted = gauge("logger_uncommitted_bytes", "Bytes decided on, not yet in a file.")
+        self.unfinished = gauge(
+            "logger_unfinished_files", "Files that are being compressed or made Parquet."
+        )
+        self.files = gauge("logger_files_bytes", "Size of all files in the directory.")
+        self.files_removed = counter(
+            "logger_files_removed_total", "Complete files removed by `retention`.", "cause"
         )
         self.dropped = counter(
             "dropped_total", "What was not written, by cause; docs/metrics.md tells them.", "cause"

@@ -1,4 +1,4 @@
-"""Durations and networks as people write them, in configuration files and on the command line."""
+"""Durations, sizes and networks as people write them, in files and on the command line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ Network = IPv4Network | IPv6Network
 # The networks that are private by definition (RFC 1918, RFC 4193).
 PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
-_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)")
+_UNITS = {
+    "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9,
+    "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9,
+}  # fmt: skip
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)")
+_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)")
 
 
 def duration(text: object) -> int:
@@ -37,10 +42,31 @@ def duration(text: object) -> int:
 
 def duration_text(nanoseconds: int) -> str:
     """Return nanoseconds as a duration, in the largest unit that keeps them whole."""
-    for unit in ("h", "m", "s", "ms", "us"):
+    for unit in ("d", "h", "m", "s", "ms", "us"):
         if nanoseconds % _UNITS[unit] == 0 and (unit != "m" or nanoseconds >= 600 * 10**9):
             return f"{nanoseconds // _UNITS[unit]}{unit}"
     return f"{nanoseconds}ns"
+
+
+def size(text: object) -> int:
+    """Return a size such as ``64MiB`` or ``1GiB`` in bytes.
+
+    Raises:
+        ValueError: it is none, or is zero.
+    """
+    match = _SIZE.fullmatch(str(text).strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: write it as 512KiB, 64MiB or 1GiB")
+    octets = round(float(match[1]) * _SIZES[match[2]])
+    if not 0 < octets < 1 << 61:
+        raise ValueError(f"{text!r}: no disk has this size")
+    return octets
+
+
+def size_text(octets: int) -> str:
+    """Return bytes as a size, in the largest unit that keeps them whole."""
+    unit = next(unit for unit in reversed(_SIZES) if octets % _SIZES[unit] == 0)
+    return f"{octets // _SIZES[unit]}{unit}"
 
 
 def network(text: object) -> Network:

@@ -19,7 +19,7 @@ from typing import Self
 
 from chamaleonet.demo.campus import DIST_PACKAGES, mininet, switch_runs
 from chamaleonet.log.endpoint import Endpoint
-from chamaleonet.log.messages import pack_flow
+from chamaleonet.log.packing import pack_flow
 from chamaleonet.log.reader import VerdictReader
 
 ROOT = Path(__file__).parent.parent
@@ -168,7 +168,7 @@ class Controller:
             "capture: [unanswered, icmp_error, refused, unsolicited]\n"
             f"openflow: {{listen: '127.0.0.1:{self.openflow}'}}\n"
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\n"
-            f"stream: {{address: '{self._socket}'}}\n"
+            f"stream: {{address: '{self._socket}', spool: null}}\n"
             # Connections of an earlier network may still be tracked: take a zone of our own.
             f"switches:\n  - {{name: s1, dp_id: {DP_ID}, logger_port: {LOGGER_PORT}, {settings},"
             f" conntrack: {{zone: {secrets.randbelow(1 << 16)}}}}}\n"
@@ -194,7 +194,7 @@ class Controller:
         )  # fmt: skip
         run("ovs-vsctl", "set-controller", "s1", f"tcp:127.0.0.1:{self.openflow}")
         run("ovs-vsctl", "set", "controller", "s1", "max_backoff=1000")
-        self._reader = VerdictReader(Endpoint(self._socket))
+        self._reader = VerdictReader(Endpoint(self._socket), acknowledges=False)
         self.wait_for(self._ready, 90)
 
     def _ready(self) -> bool:

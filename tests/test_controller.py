@@ -38,7 +38,7 @@ class Process:
         self.path.write_text(
             f"timeout: 300ms\nopenflow: {{listen: '127.0.0.1:{self.openflow}'}}\n"
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\nmax_flows: 1000\n"
-            f"stream: {{address: 'unix:{directory}/verdicts.sock'}}\n{text}"
+            f"stream: {{address: 'unix:{directory}/verdicts.sock', spool: null}}\n{text}"
         )
         run = f"sys.exit(launcher.run(pathlib.Path({str(self.path)!r})))"
         self.errors = directory / "stderr"

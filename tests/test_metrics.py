@@ -11,7 +11,10 @@ from chamaleonet.config import Endpoint
 from chamaleonet.errors import UserError
 from tests.test_controller import free_port
 
-UNITS = {"seconds", "bytes", "total", "info", "packets", "flows", "rules", "records", "connected"}
+UNITS = {
+    "seconds", "bytes", "total", "info", "packets", "flows", "rules", "records", "files",
+    "connected", "full",
+}  # fmt: skip
 
 
 @pytest.fixture(params=[metrics.ControllerMetrics, metrics.LoggerMetrics])

@@ -240,3 +240,45 @@ def test_sample_captures(name, capsys):
 def test_the_contract_is_told_word_for_word():
     told = next(iter(EXPECTED.values()))
     assert set(told) <= set(json.loads(run("--json", next(iter(CAPTURES.values()))).stdout))
+
+
+def test_what_is_written_and_printed_can_be_anonymised(capture, tmp_path, capsys):
+    key = tmp_path / "key"
+    assert main(["keygen", str(key)]) == 0
+    assert key.stat().st_mode & 0o777 == 0o600
+    packets, flows = tmp_path / "out.pcapng", tmp_path / "flows.jsonl"
+    outputs = ("--write", str(packets), "--flows", str(flows))
+    assert (
+        main(["replay", *outputs, "--anonymise", "internal", "--key", str(key), str(capture)]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert CLIENT not in printed
+    assert DEAD in printed
+    content = packets.read_bytes()
+    for host, kept in ((CLIENT, False), (DEAD, True)):
+        assert (bytes(map(int, host.split("."))) in content) == kept
+    rows = [json.loads(line) for line in flows.read_text().splitlines()]
+    assert {row["server"] for row in rows} == {DEAD, SERVER}
+    [client] = {row["client"] for row in rows}
+    assert client != CLIENT
+    assert client in printed
+    # The packets are whole: what was written is judged as before.
+    assert main(["replay", "--json", "--internal", f"{client}/32", str(packets)]) == 0
+    assert json.loads(capsys.readouterr().out)["verdicts"]["icmp_error"] == 1
+
+
+@pytest.mark.parametrize("options", [["--anonymise", "all"], ["--key", "key"]])
+def test_anonymisation_needs_a_key_and_a_choice(capture, capsys, options):
+    assert main(["replay", *options, str(capture)]) == 2
+    assert "--anonymise and --key go together" in capsys.readouterr().err
+
+
+def test_a_key_that_others_can_read_is_refused(capture, tmp_path, capsys):
+    key = tmp_path / "key"
+    assert main(["keygen", str(key)]) == 0
+    assert main(["keygen", str(key)]) == 2, "nothing is overwritten"
+    key.chmod(0o640)
+    arguments = ["--anonymise", "all", "--key", str(key), "--write", str(tmp_path / "out.pcapng")]
+    assert main(["replay", *arguments, str(capture)]) == 2
+    assert str(key) in capsys.readouterr().err
+    assert not (tmp_path / "out.pcapng").exists()

@@ -1,4 +1,4 @@
-"""Durations and networks as people write them."""
+"""Durations, sizes and networks as people write them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chamaleonet.units import directed_broadcasts, duration, duration_text, network
+from chamaleonet.units import (
+    directed_broadcasts,
+    duration,
+    duration_text,
+    network,
+    size,
+    size_text,
+)
 
 
 @pytest.mark.parametrize(
     ("text", "nanoseconds"),
     [("3s", 3 * 10**9), ("500ms", 5 * 10**8), ("2m", 12 * 10**10), ("0.5 s", 5 * 10**8),
-     ("1h", 36 * 10**11), ("7us", 7000), ("9ns", 9)],
+     ("1h", 36 * 10**11), ("7us", 7000), ("9ns", 9), ("90d", 90 * 864 * 10**11)],
 )  # fmt: skip
 def test_durations(text, nanoseconds):
     assert duration(text) == nanoseconds
@@ -32,6 +39,25 @@ def test_a_duration_is_written_as_it_is_read(nanoseconds):
 def test_what_is_no_duration(text):
     with pytest.raises(ValueError, match=r"duration|longer"):
         duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [("512B", 512), ("64MiB", 64 << 20), ("1.5 GiB", 3 << 29), ("2TiB", 2 << 40), ("1KiB", 1024)],
+)
+def test_sizes(text, octets):
+    assert size(text) == octets
+
+
+@given(st.integers(1, 1 << 50))
+def test_a_size_is_written_as_it_is_read(octets):
+    assert size(size_text(octets)) == octets
+
+
+@pytest.mark.parametrize("text", ["", "64", "64MB", "-1KiB", "0B", "0.1B", "9999999999TiB"])
+def test_what_is_no_size(text):
+    with pytest.raises(ValueError, match="size"):
+        size(text)
 
 
 def test_networks():

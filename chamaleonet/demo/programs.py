@@ -26,7 +26,7 @@ from chamaleonet.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_START_SECONDS = 60  # the first start ever compiles kernels
+_START_SECONDS = 180  # the first start on a machine compiles
 _STOP_SECONDS = 15
 
 
@@ -67,8 +67,8 @@ switches:
     candidates: {candidates if pipeline == "conntrack" else "{}"}
     logger_port: {LOGGER_PORT}
     conntrack: {{zone: {random.randrange(1, 1 << 16)}}}
-logger: {{interface: {LOGGER_INTERFACE}, directory: {self.logs}}}
-stream: {{address: "unix:{directory}/verdicts.sock"}}
+logger: {{interface: {LOGGER_INTERFACE}, directory: {self.logs}, anonymise: {{addresses: none}}}}
+stream: {{address: "unix:{directory}/verdicts.sock", spool: {{directory: {directory}/spool}}}}
 metrics:
   controller: 127.0.0.1:{self._metrics_ports[0]}
   logger: 127.0.0.1:{self._metrics_ports[1]}

@@ -107,7 +107,7 @@ def _run(console: Console, directory: Path, seconds: int, pipeline: str) -> dict
             "expected": dict(sorted(traffic.expected.items())),
             "redirect_rules_installed": added,
             "verdict_delay_ms": delays,
-            "files": [str(path) for path in sorted(programs.logs.rglob("*")) if path.is_file()],
+            "files": sorted(map(str, programs.logs.rglob("chamaleonet-*"))),
             "metrics": excerpt,
         }
     finally:

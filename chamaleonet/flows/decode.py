@@ -63,24 +63,24 @@ _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 
 def _icmp_kinds() -> NDArray[np.uint8]:
     """Return, per (version 4 or 6, ICMP type), query kind << 1 | is reply, or a class below."""
-    kinds = np.full((2, 256), _ICMP_EXCLUDED, np.uint8)
+    kinds = np.full((2, 256), ICMP_EXCLUDED, np.uint8)
     for kind, request, reply in (
         (Query.ECHO, 8, 0), (Query.TIMESTAMP, 13, 14),
         (Query.INFORMATION, 15, 16), (Query.ADDRESS_MASK, 17, 18),
     ):  # fmt: skip
         kinds[0, request], kinds[0, reply] = kind << 1, kind << 1 | 1
     kinds[1, 128], kinds[1, 129] = Query.ECHO << 1, Query.ECHO << 1 | 1
-    kinds[0, [3, 11, 12]] = kinds[1, [1, 3, 4]] = _ICMP_ERROR
-    kinds[0, [4, 5]] = kinds[1, 2] = _ICMP_INFORMS
+    kinds[0, [3, 11, 12]] = kinds[1, [1, 3, 4]] = ICMP_ERROR
+    kinds[0, [4, 5]] = kinds[1, 2] = ICMP_INFORMS
     return kinds
 
 
-_ICMP_EXCLUDED, _ICMP_ERROR, _ICMP_INFORMS = 128, 129, 130
-_ICMP_KINDS = _icmp_kinds()
+ICMP_EXCLUDED, ICMP_ERROR, ICMP_INFORMS = 128, 129, 130
+ICMP_KINDS = _icmp_kinds()
 
 
 @inlined
-def _link_layer(buffer: Any, at: int, end: int, link: int) -> Any:
+def link_layer(buffer: Any, at: int, end: int, link: int) -> Any:
     """Return (IP version or 0, offset of the network header, outermost VLAN)."""
     if link == _ETHERNET:
         kind_at, after = at + 12, at + 14
@@ -121,7 +121,7 @@ def _link_layer(buffer: Any, at: int, end: int, link: int) -> Any:
 
 
 @inlined
-def _network_layer(buffer: Any, at: int, end: int, version: int, quoted: bool) -> Any:
+def network_layer(buffer: Any, at: int, end: int, version: int, quoted: bool) -> Any:
     """Walk the IP header and its extensions.
 
     A quoted header's own length field speaks of the packet that was lost, so it is not believed.
@@ -256,7 +256,7 @@ def _addresses(buffer: Any, at: int, version: int) -> Any:
 
 
 @inlined
-def _transport_cut(buffer: Any, at: int, end: int, protocol: int) -> int:
+def transport_cut(buffer: Any, at: int, end: int, protocol: int) -> int:
     """Return where the transport header ends, inside ``end``; ``at`` where there is none."""
     size = 0
     if protocol == _TCP:
@@ -297,19 +297,19 @@ def _transport_layer(
             bits |= _tcp_bits(int(buffer[at + 13]))
         else:
             bits |= BIT_REQUEST
-        return _FLOW_PACKETS, bits, _transport_cut(buffer, at, end, protocol)
+        return _FLOW_PACKETS, bits, transport_cut(buffer, at, end, protocol)
     if protocol == (_ICMP if version == 4 else _ICMPV6):
         if room < 2:
             return _MALFORMED, 0, at
         icmp_type = int(buffer[at])
-        icmp = int(_ICMP_KINDS[version >> 1 & 1, icmp_type])
-        if icmp == _ICMP_ERROR:
+        icmp = int(ICMP_KINDS[version >> 1 & 1, icmp_type])
+        if icmp == ICMP_ERROR:
             if version == 4 and icmp_type == 3 and buffer[at + 1] == 4:  # path MTU: no failure
                 return _ICMP_INFO, 0, at
             return _ICMP_ERRORS, 0, at
-        if icmp == _ICMP_INFORMS:
+        if icmp == ICMP_INFORMS:
             return _ICMP_INFO, 0, at
-        if icmp == _ICMP_EXCLUDED:
+        if icmp == ICMP_EXCLUDED:
             return _EXCLUDED, 0, at
         if room < 6:
             return _MALFORMED, 0, at
@@ -353,7 +353,7 @@ def _icmp_error(
     """
     record.icmp_type, record.icmp_code = buffer[at], buffer[at + 1]
     at = min(end, at + 8)
-    counted, protocol, after, _ = _network_layer(buffer, at, end, version, True)
+    counted, protocol, after, _ = network_layer(buffer, at, end, version, True)
     if counted == _MALFORMED:
         return 0, at
     if counted == _FRAGMENTS:
@@ -375,12 +375,12 @@ def _decode_packet(
 ) -> int:
     """Fill a HEADERS record, all but time and wire length; return under what it is counted."""
     end = at + length
-    version, network, vlan = _link_layer(buffer, at, end, link)
+    version, network, vlan = link_layer(buffer, at, end, link)
     record.network = U16(min(network - at, 0xFFFF))
     record.vlan = U16(vlan)
     if version == 0:
         return _NON_IP
-    counted, protocol, after, end = _network_layer(buffer, network, end, version, False)
+    counted, protocol, after, end = network_layer(buffer, network, end, version, False)
     if counted != _FLOW_PACKETS:
         return counted
     source, target = _addresses(buffer, network, version)

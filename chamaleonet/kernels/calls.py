@@ -23,7 +23,8 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 # The flags of an array that Numba makes part of its type: C and Fortran order, aligned, writeable
 # (NumPy's C API, "Array flags").
-_TYPED_FLAGS = 0x0001 | 0x0002 | 0x0100 | 0x0400
+_C_ORDER, _FORTRAN_ORDER = 0x0001, 0x0002
+_TYPED_FLAGS = _C_ORDER | _FORTRAN_ORDER | 0x0100 | 0x0400
 
 _WORD = Struct("=q")
 _lock = threading.Lock()  # one search or compilation at a time
@@ -151,7 +152,10 @@ class _Kernel:
 
 def _kind(array: NDArray[Any]) -> tuple[Any, int]:
     """Return what of an array is its type in Numba's eyes."""
-    return array.dtype, array.ndim << 16 | array.flags.num & _TYPED_FLAGS
+    flags = array.flags.num & _TYPED_FLAGS
+    if flags & _C_ORDER:
+        flags &= ~_FORTRAN_ORDER  # one row is in both, and for Numba in the first
+    return array.dtype, array.ndim << 16 | flags
 
 
 def _words(array: NDArray[Any]) -> bytes:

@@ -43,7 +43,20 @@ end:
 }
 define hidden ptr @memcpy(ptr %to, ptr %from, i64 %size) {
 start:
-  br label %test
+  %last = sub i64 %size, 16
+  %small = icmp ult i64 %size, 16
+  br i1 %small, label %test, label %wide
+wide:
+  %at = phi i64 [ 0, %start ], [ %step, %wide ]
+  %wide_source = getelementptr i8, ptr %from, i64 %at
+  %wide_value = load <16 x i8>, ptr %wide_source, align 1
+  %wide_target = getelementptr i8, ptr %to, i64 %at
+  store <16 x i8> %wide_value, ptr %wide_target, align 1
+  %following = add i64 %at, 16
+  %beyond = icmp ugt i64 %following, %last
+  %step = select i1 %beyond, i64 %last, i64 %following
+  %done = icmp eq i64 %at, %last
+  br i1 %done, label %end, label %wide
 test:
   %i = phi i64 [ 0, %start ], [ %next, %body ]
   %more = icmp ult i64 %i, %size

@@ -1,4 +1,4 @@
-"""What kernels need and Python cannot say: one machine instruction each. Imports Numba."""
+"""What kernels need and Python cannot say: a few machine instructions each. Imports Numba."""
 
 from __future__ import annotations
 
@@ -26,6 +26,26 @@ def prefetch(_context: Any, array: Any, _index: Any) -> Any:
         )
         # for writing, keep in all cache levels, data
         builder.call(prefetch, [builder.bitcast(at, cgutils.voidptr_t), word(1), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_bytes(_context: Any, source: Any, _start: Any, _length: Any, target: Any, _at: Any) -> Any:
+    """Copy bytes from one contiguous array into another one, unchecked."""
+    signature = types.void(source, types.int64, types.int64, target, types.int64)
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        origin = context.make_array(source)(context, builder, arguments[0])
+        goal = context.make_array(target)(context, builder, arguments[3])
+        cgutils.raw_memcpy(
+            builder,
+            cgutils.pointer_add(builder, goal.data, arguments[4]),
+            cgutils.pointer_add(builder, origin.data, arguments[1]),
+            arguments[2],
+            1,
+        )
         return context.get_dummy_value()
 
     return signature, generate

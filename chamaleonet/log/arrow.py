@@ -1,10 +1,11 @@
-"""Flows as Arrow columns, and those as Parquet or JSON Lines.
+"""Flows, and counters of healthy ones, as Arrow columns; and those as Parquet or JSON Lines.
 
 Imported when the first rows are written: Arrow takes a tenth of a second to load.
 """
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,15 +15,18 @@ import pyarrow.parquet as pq
 from chamaleonet import __version__
 from chamaleonet.flows.records import MARK_CLIENT_HIGH, Direction
 from chamaleonet.flows.transitions import State
-from chamaleonet.kernels import inlined, kernel
-from chamaleonet.log.columns import COLUMNS, PORT_PROTOCOLS, Kind, protocol_name
-from chamaleonet.log.community_id import COMMUNITY_ID_BYTES, SHA1_WORDS, write_community_id
-from chamaleonet.log.text import ADDRESS_BYTES, write_address
+from chamaleonet.log import healthy
+from chamaleonet.log.columns import COLUMNS, PORT_PROTOCOLS, Column, Kind, protocol_name
+from chamaleonet.log.community_id import COMMUNITY_ID_BYTES
+from chamaleonet.log.flowtext import flow_texts
+from chamaleonet.log.tally import MINUTE, NO_REPLY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from chamaleonet.log.output import OutputFile
+    from chamaleonet.log.output import Output
 
 _ARROW = {
     Kind.TIME: pa.timestamp("ns", "UTC"),
@@ -35,24 +39,19 @@ _ARROW = {
     Kind.SECONDS: pa.float64(),
 }
 
-SCHEMA = pa.schema(
-    [
-        pa.field(
-            column.name,
-            _ARROW[column.kind],
-            nullable=bool(column.null),
-            metadata={
-                name: text
-                for name, text in (
-                    ("meaning", column.meaning), ("unit", column.unit), ("null", column.null)
-                )
-                if text
-            },
-        )
-        for column in COLUMNS
-    ],
-    metadata={"writer": f"chamaleonet {__version__}"},
-)  # fmt: skip
+
+def _schema(columns: tuple[Column, ...]) -> pa.Schema:
+    fields = []
+    for column in columns:
+        told = {"meaning": column.meaning, "unit": column.unit, "null": column.null}
+        metadata = {name: text for name, text in told.items() if text}
+        kind = _ARROW[column.kind]
+        fields.append(pa.field(column.name, kind, nullable=bool(column.null), metadata=metadata))
+    return pa.schema(fields, metadata={"writer": f"chamaleonet {__version__}"})
+
+
+SCHEMA = _schema(COLUMNS)
+HEALTHY_SCHEMA = _schema(healthy.COLUMNS)
 
 # What a column's values are in memory, where they are numbers.
 _NUMPY: dict[Kind, Any] = {
@@ -92,51 +91,9 @@ _HAS_PORTS = np.zeros(256, np.bool_)
 _HAS_PORTS[list(PORT_PROTOCOLS)] = True
 
 
-@inlined
-def _client_and_server(flow: Any) -> tuple[int, int, int, int]:
-    if flow.marks & MARK_CLIENT_HIGH:
-        return flow.high_hi, flow.high_lo, flow.low_hi, flow.low_lo
-    return flow.low_hi, flow.low_lo, flow.high_hi, flow.high_lo
-
-
-@kernel
-def _write_texts(
-    flows: NDArray[np.void],
-    addresses: NDArray[np.uint8],
-    ends: NDArray[np.int32],
-    community_ids: NDArray[np.uint8],
-    words: NDArray[np.uint32],
-) -> None:
-    """Write the columns of text.
-
-    Args:
-        flows: FLOW, shape (n,).
-        addresses: uint8, shape (3, ADDRESS_BYTES * n): clients, servers, ICMP senders.
-        ends: int32, shape (3, n + 1), zeros: Arrow's offsets into ``addresses``.
-        community_ids: uint8, shape (COMMUNITY_ID_BYTES * n,).
-        words: uint32, shape (SHA1_WORDS,): working memory.
-    """
-    clients, servers, senders = addresses[0], addresses[1], addresses[2]
-    for i in range(len(flows)):
-        flow = flows[i]
-        version = flow.kind & 15
-        client_hi, client_lo, server_hi, server_lo = _client_and_server(flow)
-        ends[0, i + 1] = write_address(version, client_hi, client_lo, clients, ends[0, i])
-        ends[1, i + 1] = write_address(version, server_hi, server_lo, servers, ends[1, i])
-        ends[2, i + 1] = ends[2, i]
-        if flow.sender_hi | flow.sender_lo:
-            ends[2, i + 1] = write_address(
-                version, flow.sender_hi, flow.sender_lo, senders, ends[2, i]
-            )
-        write_community_id(flow, words, community_ids, COMMUNITY_ID_BYTES * i)
-
-
 def _text_columns(flows: NDArray[np.void], no_sender: NDArray[np.bool_]) -> dict[str, pa.Array]:
     n = len(flows)
-    addresses = np.empty((3, ADDRESS_BYTES * n), np.uint8)
-    ends = np.zeros((3, n + 1), np.int32)
-    community_ids = np.empty(COMMUNITY_ID_BYTES * n, np.uint8)
-    _write_texts(flows, addresses, ends, community_ids, np.empty(SHA1_WORDS, np.uint32))
+    addresses, ends, community_ids = flow_texts(flows)
 
     def text(ends: NDArray[np.int32], data: NDArray[np.uint8], valid: Any = None) -> pa.Array:
         return pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(data), valid)
@@ -150,25 +107,45 @@ def _text_columns(flows: NDArray[np.void], no_sender: NDArray[np.bool_]) -> dict
     }
 
 
+def _label(numbers: NDArray[np.uint8], names: pa.Array) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(_numbers(Kind.UINT8, numbers, None), names)
+
+
+def _batch(
+    columns: tuple[Column, ...], schema: pa.Schema, records: NDArray[np.void], made: dict[str, Any]
+) -> pa.RecordBatch:
+    """Return columns: those that were made, as an array or as (values, missing), and the others.
+
+    Args:
+        columns: in order.
+        schema: theirs.
+        records: hold the columns that need no making, under the same name.
+        made: arrays, or values and where they are missing, by column.
+    """
+    arrays = []
+    for column in columns:
+        values = made.get(column.name)
+        if values is None:
+            values = records[column.name], None
+        arrays.append(_numbers(column.kind, *values) if isinstance(values, tuple) else values)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
 def arrow_batch(flows: NDArray[np.void]) -> pa.RecordBatch:
     """Return flows as the columns of the log.
 
     Args:
         flows: FLOW, shape (n,).
     """
-
-    def label(numbers: NDArray[np.uint8], names: pa.Array) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(_numbers(Kind.UINT8, numbers, None), names)
-
     state, protocol = flows["state"], (flows["kind"] >> 8).astype(np.uint8)
     low_port, high_port = flows["ports"] >> 16, flows["ports"] & 0xFFFF
     client_high = flows["marks"] & MARK_CLIENT_HIGH != 0
     no_port = ~_HAS_PORTS[protocol]
     no_sender = (flows["sender_hi"] | flows["sender_lo"]) == 0
-    columns: dict[str, Any] = {
-        "verdict": label(state, _VERDICTS),
-        "direction": label(flows["direction"], _DIRECTIONS),
-        "protocol": label(protocol, _PROTOCOLS),
+    made = {
+        "verdict": _label(state, _VERDICTS),
+        "direction": _label(flows["direction"], _DIRECTIONS),
+        "protocol": _label(protocol, _PROTOCOLS),
         "client_port": (np.where(client_high, high_port, low_port), no_port),
         "server_port": (np.where(client_high, low_port, high_port), no_port),
         "judged": (flows["judged"], (state == State.PENDING) | (state == State.MIDSTREAM)),
@@ -178,40 +155,80 @@ def arrow_batch(flows: NDArray[np.void]) -> pa.RecordBatch:
         "icmp_code": (flows["icmp_code"], no_sender),
         **_text_columns(flows, no_sender),
     }
-    arrays = []
-    for column in COLUMNS:
-        values = columns.get(column.name)
-        if values is None:  # as it is in the record
-            values = flows[column.name], None
-        arrays.append(_numbers(column.kind, *values) if isinstance(values, tuple) else values)
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+    return _batch(COLUMNS, SCHEMA, flows, made)
+
+
+def healthy_batch(counts: NDArray[np.void]) -> pa.RecordBatch:
+    """Return counters of healthy flows as the columns of healthy.py.
+
+    Args:
+        counts: tally.COUNT, shape (n,).
+    """
+    protocol = (counts["kind"] >> 8).astype(np.uint8)
+    no_host = counts["direction"] == Direction.TRANSIT
+    no_reply = counts["delay"] == NO_REPLY
+    made: dict[str, Any] = {
+        "minute": (counts["minute"] * MINUTE, None),
+        "host": _hosts(counts, no_host),
+        "direction": _label(counts["direction"], _DIRECTIONS),
+        "protocol": _label(protocol, _PROTOCOLS),
+        "server_port": (counts["server_port"], ~_HAS_PORTS[protocol]),
+        "verdict": _label(counts["state"], _VERDICTS),
+        "delay": (np.array(healthy.DELAYS)[np.where(no_reply, 0, counts["delay"])], no_reply),
+    }
+    for name in ("client_packets", "server_packets", "client_bytes", "server_bytes"):
+        made[name] = counts[name], counts["complete"] == 0
+    return _batch(healthy.COLUMNS, HEALTHY_SCHEMA, counts, made)
+
+
+def _hosts(counts: NDArray[np.void], missing: NDArray[np.bool_]) -> pa.StringArray:
+    texts = [
+        str(IPv4Address(low) if kind & 15 == 4 else IPv6Address(high << 64 | low))
+        for kind, high, low in zip(
+            *(counts[name].tolist() for name in ("kind", "host_hi", "host_lo")), strict=True
+        )
+    ]
+    _, ends, data = _strings(texts).buffers()
+    return pa.StringArray.from_buffers(len(texts), ends, data, _bits(~missing))
 
 
 class Encoder(Protocol):
     """Writes batches of rows to a file in some format."""
 
-    def write(self, flows: NDArray[np.void]) -> None:
-        """Write flows: FLOW, shape (n,)."""
+    def write(self, records: NDArray[np.void]) -> None:
+        """Write records, shape (n,)."""
 
     def finish(self) -> None:
         """Write what the format wants at its end."""
 
 
 class ParquetEncoder:
-    """Apache Parquet, one row group per batch."""
+    """Apache Parquet, one row group per batch.
 
-    def __init__(self, file: OutputFile) -> None:
+    Args:
+        file: where to write.
+        schema: of the rows.
+        batch: makes rows of records.
+    """
+
+    def __init__(
+        self,
+        file: Output,
+        schema: pa.Schema = SCHEMA,
+        batch: Callable[[NDArray[np.void]], pa.RecordBatch] = arrow_batch,
+    ) -> None:
+        self._batch = batch
         self._writer = pq.ParquetWriter(
             file,
-            SCHEMA,
+            schema,
             compression="zstd",
             # Elsewhere a dictionary costs more time than it saves room.
-            use_dictionary=[column.name for column in COLUMNS if column.kind is Kind.LABEL],
+            use_dictionary=[field.name for field in schema if pa.types.is_dictionary(field.type)],
         )
 
-    def write(self, flows: NDArray[np.void]) -> None:
+    def write(self, records: NDArray[np.void]) -> None:
         """Write one row group."""
-        self._writer.write_batch(arrow_batch(flows))
+        self._writer.write_batch(self._batch(records))
 
     def finish(self) -> None:
         """Write the footer."""
@@ -221,12 +238,12 @@ class ParquetEncoder:
 class JsonlEncoder:
     """JSON Lines (https://jsonlines.org)."""
 
-    def __init__(self, file: OutputFile) -> None:
+    def __init__(self, file: Output) -> None:
         self._file = file
 
-    def write(self, flows: NDArray[np.void]) -> None:
+    def write(self, records: NDArray[np.void]) -> None:
         """Write one line for each flow."""
-        self._file.write(_json_lines(arrow_batch(flows)))
+        self._file.write(_json_lines(arrow_batch(records)))
 
     def finish(self) -> None:
         """Nothing follows the last line."""

@@ -16,141 +16,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chamaleonet.capture.batch import PacketBatch
-from chamaleonet.flows.headers import (
-    BIT_EQUAL_ENDS,
-    BIT_FROM_HIGH,
-    BIT_QUOTED,
-    BIT_REQUEST,
-    BIT_RESPONSE,
-    HEADERS,
-    Counted,
-)
-from chamaleonet.flows.records import CAPTURED, MARK_CLIENT_HIGH, Role
+from chamaleonet.flows.headers import HEADERS, Counted
+from chamaleonet.flows.records import CAPTURED, FLOW
 from chamaleonet.flows.transitions import ERRONEOUS, State
-from chamaleonet.kernels import inlined, kernel
+from chamaleonet.log.departed import Departed
 from chamaleonet.log.erroneous import ErroneousFlows
+from chamaleonet.log.joining import join, strip, survey, tally
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chamaleonet.flows.decode import Decoder
     from chamaleonet.log.reader import Message
-    from chamaleonet.log.sinks import FlowSink, PacketSink
+    from chamaleonet.log.sinks import CountSink, EventSink, FlowSink, PacketSink
 
 SETTLE = 200_000_000  # ns that a packet waits for its verdict
 MOST_HELD = 1_000_000  # packets that wait at most
-# A packet is stamped once where the controller sees it and once at our port. Stamps that are this
-# close (ns) are taken for the same packet, so that no attempt is counted twice.
-_SAME_PACKET = 10_000_000
 
 _NEVER = 1 << 63
 
-_FLOW_PACKETS, _ICMP_ERRORS = int(Counted.FLOW_PACKETS), int(Counted.ICMP_ERRORS)
-_UNSOLICITED = int(State.UNSOLICITED)
-_LATER, _ERROR = int(Role.LATER), int(Role.ERROR)
-
-
-@kernel
-def _strip(
-    headers: Any, buffer: Any, offset: Any, length: Any, kept: Any, start: Any, data: Any
-) -> int:
-    """Keep the headers of the packets that may belong to a flow; return the bytes kept.
-
-    Args:
-        headers: HEADERS, shape (n,).
-        buffer: uint8: where the packets lie, with ``offset`` and ``length`` as in PacketBatch.
-        offset: int64, shape (n,).
-        length: int32, shape (n,).
-        kept: int64, shape (n,): 1 for packets to keep.
-        start: int64, shape (n,): where in ``data`` a kept packet's bytes are put.
-        data: uint8, with room for all bytes up to each kept packet's cut.
-    """
-    at = 0
-    for i in range(len(headers)):
-        if kept[i] == 0:
-            continue
-        start[i] = at
-        for j in range(min(int(headers[i].cut), int(length[i]))):
-            data[at] = buffer[offset[i] + j]
-            at += 1
-    return at
-
-
-@inlined
-def _to_server(header: Any, flow: Any) -> bool:
-    """Tell whether a packet runs from its flow's client to its server."""
-    if header.bits & BIT_EQUAL_ENDS:
-        # A host that pings itself: the reply's type tells, as in the flow engine.
-        reply = header.bits & BIT_RESPONSE != 0
-        return not (header.kind >> 4 & 15 and reply != (flow.state == _UNSOLICITED))
-    return bool(header.bits & BIT_FROM_HIGH != 0) == bool(flow.marks & MARK_CLIENT_HIGH != 0)
-
-
-@inlined
-def _quoted_flow(header: Any, flow: Any) -> None:
-    """Fill the record of a flow of which only an ICMP error's quote is known."""
-    flow.low_hi, flow.low_lo = header.low_hi, header.low_lo
-    flow.high_hi, flow.high_lo = header.high_hi, header.high_lo
-    flow.ports, flow.kind = header.ports, header.kind
-    # The quoted packet's sender is the client, unless what is quoted is a reply.
-    if (header.bits & BIT_FROM_HIGH != 0) != (header.bits & BIT_RESPONSE != 0):
-        flow.marks = MARK_CLIENT_HIGH
-
-
-@kernel
-def _join(headers: Any, link: Any, start: Any, rows: Any, flows: Any, packets: Any) -> int:
-    """Fill the CAPTURED records of the packets that are to be written; return their number.
-
-    Args:
-        headers: HEADERS, shape (n,): flow packets and ICMP errors.
-        link: uint16, shape (n,).
-        start: int64, shape (n,): where each packet's bytes lie.
-        rows: int32, shape (n,): each packet's flow in ``flows``, or -1.
-        flows: KNOWN. Attempts are counted on.
-        packets: CAPTURED, shape (n,), zeros.
-    """
-    count = 0
-    for i in range(len(headers)):
-        header = headers[i]
-        row = rows[i]
-        packet = packets[count]
-        if header.counted == _FLOW_PACKETS:
-            if row < 0:
-                continue
-            known = flows[row]
-            flow = known.flow
-            if not (known.since <= header.time < known.until and _to_server(header, flow)):
-                continue
-            if header.bits & BIT_REQUEST and header.time > flow.last + _SAME_PACKET:
-                flow.attempts += np.uint32(flow.attempts < 0xFFFFFFFF)
-            packet.role = _LATER
-            packet.flow = flow
-        else:
-            packet.role = _ERROR
-            packet.icmp_type, packet.icmp_code = header.icmp_type, header.icmp_code
-            packet.orphan = header.bits & BIT_QUOTED == 0
-            if row >= 0 and header.bits & BIT_QUOTED:
-                packet.flow = flows[row].flow
-            elif header.bits & BIT_QUOTED:
-                _quoted_flow(header, packet.flow)
-        packet.time, packet.wire_length = header.time, header.wire_length
-        packet.offset, packet.length = start[i], header.cut
-        packet.link = link[i]
-        packet.row = -1
-        count += 1
-    return count
+_FLOW_PACKETS, _ICMP_ERRORS = Counted.FLOW_PACKETS, Counted.ICMP_ERRORS
+_BELONGS_TO_NO_FLOW = [kind for kind in Counted if kind not in (_FLOW_PACKETS, _ICMP_ERRORS)]
 
 
 class _Held:
     """Stripped packets that wait for their verdicts."""
 
-    __slots__ = ("data", "headers", "link", "since", "start")
+    __slots__ = ("data", "headers", "link", "since")
 
     def __init__(
-        self, since: int, headers: NDArray[Any], link: Any, start: Any, data: NDArray[np.uint8]
+        self, since: int, headers: NDArray[Any], link: NDArray[np.uint16], data: NDArray[np.uint8]
     ) -> None:
-        self.since, self.headers, self.link, self.start = since, headers, link, start
-        self.data = data
+        self.since, self.headers, self.link, self.data = since, headers, link, data
 
 
 class Collector:
@@ -161,6 +58,9 @@ class Collector:
         flows: where ended flows go.
         decoder: reads headers.
         erroneous: the verdicts whose packets are captured.
+        counts: where counters of healthy flows go.
+        events: are told of verdicts and ends as they come.
+        departed: the flows of a controller that is gone.
         settle: ns that a packet from the port waits for its verdict.
         most_held: packets that wait at most.
 
@@ -173,6 +73,7 @@ class Collector:
             packet will be written.
         known: the flows known to be erroneous.
         held: packets that wait for their verdict.
+        departed: the flows of a controller that is gone.
     """
 
     def __init__(
@@ -182,6 +83,9 @@ class Collector:
         decoder: Decoder,
         *,
         erroneous: tuple[State, ...] = ERRONEOUS,
+        counts: CountSink | None = None,
+        events: tuple[EventSink, ...] = (),
+        departed: Departed | None = None,
         settle: int = SETTLE,
         most_held: int = MOST_HELD,
         max_flows: int = 1_000_000,
@@ -189,15 +93,21 @@ class Collector:
         self.written: Counter[str] = Counter()
         self.logged: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
-        self.known = ErroneousFlows(max_flows)
+        self.known = ErroneousFlows(decoder.keys, max_flows)
         self._packets, self._flows, self._decoder = packets, flows, decoder
         self._erroneous = erroneous
+        self._counts_sink = counts
+        self._events = events
+        self.departed = departed or Departed()
         self._settle, self._most_held = settle, most_held
         self._waiting: deque[_Held] = deque()
         self.held = 0
         self._ended: deque[tuple[int, NDArray[Any]]] = deque()
-        self._instance = ""
+        self._run = 0
+        # Working memory: what a batch needs, again and again.
         self._headers = np.empty(0, HEADERS)
+        self._captured = np.empty(0, CAPTURED)
+        self._counts = np.zeros(len(Counted), np.int64)
 
     def tell(self, message: Message, now: int) -> None:
         """Take a message of the verdict stream.
@@ -207,15 +117,24 @@ class Collector:
             now: ns of any clock that runs evenly; the same one in all calls.
         """
         if message.kind == "hello":
-            if message.instance != self._instance:
-                # The controller that spoke before is gone: its flows will get no final record.
-                self.give_up()
-            self._instance = message.instance
+            if message.run != self._run:
+                self.flush()
+                self.departed.add(self.known.clear())
+            self._run = message.run
+        elif message.kind == "current":
+            self._log(self.departed.settle(self._run))
+        elif message.kind == "counts":
+            if self._counts_sink is not None:
+                self._counts_sink.write(message.counts)
         elif message.kind == "flow":
-            self._log(message.flow)
             self._ended.append((now, message.flow))
+            if not self.departed.ended(message.flow):
+                self._log(message.flow)
         else:
             self._learn(message.flow)
+            if message.kind == "verdict":
+                for sink in self._events:
+                    sink.verdicts(message.flow)
             if len(message.packets):
                 self._write(message.packets, message.data)
 
@@ -228,21 +147,23 @@ class Collector:
         if len(self._headers) < len(batch):
             self._headers = np.empty(len(batch), HEADERS)
         headers = self._decoder.decode(batch, self._headers)
-        counted = headers["counted"]
-        kept = (counted == _FLOW_PACKETS) | (counted == _ICMP_ERRORS)
-        for kind, count in enumerate(np.bincount(counted[~kept])):
-            if count:
-                self.dropped[Counted(kind).label] += int(count)
-        number = int(kept.sum())
+        self._counts[:] = 0
+        size = survey(headers, self._counts)
+        counts = self._counts.tolist()
+        for kind in _BELONGS_TO_NO_FLOW:
+            if counts[kind]:
+                self.dropped[kind.label] += counts[kind]
+        number = counts[_FLOW_PACKETS] + counts[_ICMP_ERRORS]
         if not number:
             return
         if self.held + number > self._most_held:
             self.dropped["hold_full"] += number
             return
-        start = np.empty(len(batch), np.int64)
-        data = np.empty(int(headers["cut"][kept].astype(np.int64).sum()), np.uint8)
-        _strip(headers, batch.buffer, batch.offset, batch.length, kept, start, data)
-        self._waiting.append(_Held(now, headers[kept], batch.link[kept], start[kept], data))
+        held = _Held(
+            now, np.empty(number, HEADERS), np.empty(number, np.uint16), np.empty(size, np.uint8)
+        )
+        strip(headers, batch.link, batch.buffer, batch.offset, held.headers, held.link, held.data)
+        self._waiting.append(held)
         self.held += number
 
     def release(self, now: int) -> int | None:
@@ -263,34 +184,38 @@ class Collector:
         return self._ended[0][0] + 2 * self._settle if self._ended else None
 
     def _join(self, held: _Held) -> None:
-        packets = np.zeros(len(held.headers), CAPTURED)
-        count = _join(
-            held.headers, held.link, held.start,
-            self.known.rows_of(held.headers), self.known.records, packets,
-        )  # fmt: skip
-        if count < len(packets):
-            self.dropped["not_erroneous"] += len(packets) - count
+        number = len(held.headers)
+        if len(self._captured) < number:
+            self._captured = np.empty(number, CAPTURED)
+        count = join(held.headers, held.link, self.known.table, self._captured)
+        if count < number:
+            self.dropped["not_erroneous"] += number - count
         if count:
-            self._write(packets[:count], held.data)
+            self._write(self._captured[:count], held.data)
 
     def _write(self, packets: NDArray[Any], data: NDArray[np.uint8]) -> None:
         self._packets.write(packets, data)
-        orphan = packets["orphan"] != 0
-        self.written["orphan"] += int(orphan.sum())
-        _count(self.written, packets["flow"]["state"][~orphan])
+        states = np.zeros(len(State), np.int64)
+        self.written["orphan"] += tally(packets, states)
+        _add(self.written, states)
 
     def _log(self, flows: NDArray[Any]) -> None:
+        if not len(flows):
+            return
         self._flows.write(flows)
-        _count(self.logged, flows["state"])
+        for sink in self._events:
+            sink.ended(flows)
+        _add(self.logged, np.bincount(flows["state"]))
 
     def flush(self) -> None:
         """Write what waits for its verdict, and forget flows that have ended, at once."""
         self.release(_NEVER)
 
     def give_up(self) -> None:
-        """Log the flows that will get no final record, as they are known, and forget them."""
+        """Log the flows whose final record may never come, as they are known."""
         self.flush()
-        self._log(self.known.clear())
+        self.departed.add(self.known.clear())
+        self._log(self.departed.give_up(self._run))
 
 
 # An ICMP error that quotes nothing.
@@ -302,6 +227,9 @@ _ORPHAN = (
 def warm_up(packets: PacketSink, decoder: Decoder) -> None:
     """Have the kernels compiled or loaded, before packets come; one packet is written."""
     collector = Collector(packets, _Nowhere(), decoder)
+    flow = np.zeros(1, FLOW)
+    collector.known.put(flow, True)
+    collector.known.remove(flow)
     one = np.ones(1, np.int64)
     length = (len(_ORPHAN) * one).astype(np.int32)
     buffer = np.frombuffer(bytearray(_ORPHAN), np.uint8)
@@ -314,7 +242,7 @@ class _Nowhere:
         pass
 
 
-def _count(counts: Counter[str], states: NDArray[np.uint8]) -> None:
-    for state, count in enumerate(np.bincount(states)):
+def _add(counts: Counter[str], states: NDArray[Any]) -> None:
+    for state, count in enumerate(states.tolist()):
         if count:
-            counts[State(state).label] += int(count)
+            counts[State(state).label] += count

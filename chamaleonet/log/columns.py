@@ -140,10 +140,10 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def markdown() -> str:
-    """Return the table of columns as docs/flow-log.md shows it."""
+def markdown(columns: tuple[Column, ...] = COLUMNS) -> str:
+    """Return a table of columns as docs/flow-log.md shows it."""
     rows = ["| column | type | unit | meaning | null where |", "| --- | --- | --- | --- | --- |"]
-    for column in COLUMNS:
+    for column in columns:
         values = f" ({', '.join(column.values)})" if column.values else ""
         rows.append(
             f"| `{column.name}` | `{column.kind.arrow}` | {column.unit}"

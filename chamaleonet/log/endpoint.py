@@ -15,7 +15,7 @@ from chamaleonet.errors import UserError
 
 
 class Certificates(Protocol):
-    """The files that TLS needs, PEM each."""
+    """The files that TLS needs, PEM each; the key's must be its owner's alone."""
 
     @property
     def certificate(self) -> Path:
@@ -127,7 +127,10 @@ def _load(context: ssl.SSLContext, tls: Certificates) -> ssl.SSLContext:
     file = tls.ca
     try:
         for file in (tls.ca, tls.certificate, tls.key):  # OpenSSL does not say which is missing
-            file.open("rb").close()
+            with file.open("rb") as opened:
+                mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+        if mode & 0o077:  # the key's: it comes last
+            raise UserError(f"{tls.key}: has mode {mode:04o}, not 0600 (chmod 0600 {tls.key})")
         context.load_verify_locations(tls.ca)
         context.load_cert_chain(tls.certificate, tls.key)
     except ssl.SSLError as error:

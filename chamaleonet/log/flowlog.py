@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chamaleonet.log.arrow import Encoder
+    from chamaleonet.log.output import Output
 
 ROW_GROUP = 1 << 16  # rows that are kept before they are written
 
@@ -30,7 +31,7 @@ class FlowLog:
         encoder: the name of a class in arrow.py.
     """
 
-    def __init__(self, file: OutputFile, encoder: str) -> None:
+    def __init__(self, file: Output, encoder: str) -> None:
         self._file = file
         self._encoder_name = encoder
         self._encoder: Encoder | None = None

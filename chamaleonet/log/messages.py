@@ -1,8 +1,8 @@
-"""What the verdict stream says: the messages, field by field, and their way to and from records.
+"""What the verdict stream says: the messages, field by field.
 
-A message is a MessagePack map. The tables here are the stream's definition: docs/verdict-stream.md
-is made from them, and both ends read and write by them. A consumer may ignore fields that it does
-not know; a producer leaves none out.
+A message is a MessagePack map. The tables here are the stream's definition:
+docs/verdict-stream.md and its schema are made from them, and both ends check by them. A reader may
+ignore fields that it does not know; a writer leaves none out.
 """
 
 from __future__ import annotations
@@ -10,67 +10,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from chamaleonet.capture.link import LinkType
-from chamaleonet.flows.records import (
-    CAPTURED,
-    FLOW,
-    MARK_CLIENT_HIGH,
-    SLAB_BYTES,
-    Direction,
-    Query,
-    Role,
-)
-from chamaleonet.flows.transitions import State
-from chamaleonet.log.columns import PORT_PROTOCOLS
+from chamaleonet.flows.records import SLAB_BYTES, Direction
+from chamaleonet.flows.transitions import HEALTHY, State
+from chamaleonet.log.healthy import DELAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from chamaleonet.log.position import Position
 
 PROTOCOL = "chamaleonet-verdicts"
-VERSION = 1
+VERSION = 2
 
 
 class MessageError(Exception):
     """A message that is not what the tables say."""
 
 
+class VersionError(MessageError):
+    """The other end speaks another version of the stream, or something else."""
+
+
 @dataclass(frozen=True)
 class Type:
-    """A field's type: its name in the documentation, and what checks a value."""
+    """A field's type: its name in the documentation, what checks a value, its JSON Schema."""
 
     name: str
     holds: Callable[[Any], bool]
-
-
-def _integer(bits: int) -> Type:
-    return Type(f"uint {bits}", lambda value: type(value) is int and 0 <= value < 1 << bits)
-
-
-def _one_of(*labels: str) -> Type:
-    return Type("str: " + ", ".join(labels), lambda value: value in labels)
-
-
-def _or_nil(inner: Type) -> Type:
-    return Type(f"{inner.name}, or nil", lambda value: value is None or inner.holds(value))
-
-
-_U4, _U8, _U12, _U16, _U32, _U64 = (_integer(bits) for bits in (4, 8, 12, 16, 32, 64))
-_TIME = Type("int, ns", lambda value: type(value) is int and 0 <= value < 1 << 63)
-_TEXT = Type("str", lambda value: type(value) is str)
-_ADDRESS = Type("bin, 4 or 16 bytes", lambda value: type(value) is bytes and len(value) in (4, 16))
-_HEADERS = Type(
-    f"bin, at most {SLAB_BYTES} bytes",
-    lambda value: type(value) is bytes and len(value) <= SLAB_BYTES,
-)
-_LINK = Type("uint 16", lambda value: type(value) is int and value in LinkType.__members__.values())
-_VERDICT = _one_of(*(state.label for state in State if state is not State.NONE))
-_DIRECTION = _one_of(*(direction.label for direction in Direction))
-_FLOW = Type("map, a flow", lambda value: type(value) is dict)
-_PACKETS = Type("array of maps, packets", lambda value: type(value) is list and len(value) <= 16)
+    schema: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -81,6 +49,92 @@ class Field:
     type: Type
     meaning: str
 
+
+def _integer(bits: int, name: str = "") -> Type:
+    return Type(
+        name or f"uint {bits}",
+        lambda value: type(value) is int and 0 <= value < 1 << bits,
+        {"type": "integer", "minimum": 0, "maximum": (1 << bits) - 1},
+    )
+
+
+def _one_of(*labels: str) -> Type:
+    return Type("str: " + ", ".join(labels), lambda value: value in labels, {"enum": [*labels]})
+
+
+def _or_nil(inner: Type) -> Type:
+    return Type(
+        f"{inner.name}, or nil",
+        lambda value: value is None or inner.holds(value),
+        {"anyOf": [inner.schema, {"type": "null"}]},
+    )
+
+
+def _has(value: Any, fields: tuple[Field, ...]) -> bool:
+    return type(value) is dict and all(
+        field.name in value and field.type.holds(value[field.name]) for field in fields
+    )
+
+
+def _binary(least: int, most: int) -> dict[str, Any]:
+    """Return the schema of bytes: JSON has none, so it speaks of them in base64."""
+    length = {"minLength": (least + 2) // 3 * 4, "maxLength": (most + 2) // 3 * 4}
+    return {"type": "string", "contentEncoding": "base64", **length}
+
+
+_U4, _U8, _U12, _U16, _U32, _U64 = (_integer(bits) for bits in (4, 8, 12, 16, 32, 64))
+_TIME = _integer(63, "int, ns")
+_TEXT = Type("str", lambda value: type(value) is str, {"type": "string"})
+_BOOL = Type("bool", lambda value: type(value) is bool, {"type": "boolean"})
+_PROTOCOL = Type("str", _TEXT.holds, {"const": PROTOCOL})
+_VERSION = Type("uint 16", _U16.holds, {"const": VERSION})
+_ADDRESS = Type(
+    "bin, 4 or 16 bytes",
+    lambda value: type(value) is bytes and len(value) in (4, 16),
+    {"anyOf": [_binary(4, 4), _binary(16, 16)]},
+)
+_HEADERS = Type(
+    f"bin, at most {SLAB_BYTES} bytes",
+    lambda value: type(value) is bytes and len(value) <= SLAB_BYTES,
+    _binary(0, SLAB_BYTES),
+)
+_LINK = Type(
+    "uint 16",
+    lambda value: type(value) is int and value in LinkType.__members__.values(),
+    {"enum": sorted(map(int, LinkType))},
+)
+_VERDICT = _one_of(*(state.label for state in State if state is not State.NONE))
+_DIRECTION = _one_of(*(direction.label for direction in Direction))
+_FLOW = Type("map, a flow", lambda value: type(value) is dict, {"$ref": "#/$defs/flow"})
+_MOST_PACKETS = 16
+_PACKETS = Type(
+    "array of maps, packets",
+    lambda value: type(value) is list and len(value) <= _MOST_PACKETS,
+    {"type": "array", "items": {"$ref": "#/$defs/packet"}, "maxItems": _MOST_PACKETS},
+)
+
+_HEALTHY = _one_of(*(state.label for state in HEALTHY))
+_DELAY = Type(
+    f"uint 8, below {len(DELAYS)}",
+    lambda value: type(value) is int and 0 <= value < len(DELAYS),
+    {"type": "integer", "minimum": 0, "maximum": len(DELAYS) - 1},
+)
+MOST_COUNTS = 64
+_COUNTS = Type(
+    "array of maps, counts",
+    lambda value: type(value) is list and len(value) <= MOST_COUNTS,
+    {"type": "array", "items": {"$ref": "#/$defs/count"}, "maxItems": MOST_COUNTS},
+)
+
+POSITION_FIELDS = (
+    Field("run", _U64, "which run of the controller; a later run has a greater number"),
+    Field("seq", _U64, "which record of the run: 1, 2, 3…; what is missing was dropped"),
+)
+_POSITION = Type(
+    "map, a position",
+    lambda value: _has(value, POSITION_FIELDS),
+    {"$ref": "#/$defs/position"},
+)
 
 FLOW_FIELDS = (
     Field("first", _TIME, "time of the flow's first packet, since 1970 UTC; with the key (protocol,"
@@ -117,31 +171,70 @@ PACKET_FIELDS = (
     Field("data", _HEADERS, "its headers, no payload"),
 )
 
-_KIND = Field("kind", _TEXT, "which message this is")
+COUNT_FIELDS = (
+    Field("minute", _U32, "minutes from 1970 UTC to the flows' first packets"),
+    Field("host", _or_nil(_ADDRESS), "the internal end: client of outbound and internal flows,"
+                                     " server of inbound ones; nil: none is internal"),
+    Field("direction", _DIRECTION, "by the internal prefixes"),
+    Field("protocol", _U8, "IP protocol number"),
+    Field("server_port", _or_nil(_U16), "nil where the protocol has no ports"),
+    Field("verdict", _HEALTHY, "what became of the flows"),
+    Field("delay", _or_nil(_DELAY), "which of docs/flow-log.md's buckets their reply delay falls"
+                                    " into; nil: no reply"),
+    Field("flows", _U64, "how many there were"),
+)  # fmt: skip
 
-MESSAGES: dict[str, tuple[Field, ...]] = {
-    "hello": (
-        _KIND,
-        Field("protocol", _TEXT, f'"{PROTOCOL}"'),
-        Field("version", _U16, f"{VERSION}; both ends close the connection at another"),
-        Field("name", _TEXT, "which program speaks, for people"),
-        Field("instance", _TEXT, "another one each time that the program starts"),
-    ),
-    "active": (
-        _KIND,
-        Field("flow", _FLOW, "a flow that was erroneous already when the consumer connected"),
-    ),
+_KIND = Field("kind", _TEXT, "which message this is")
+_GREETING = (
+    _KIND,
+    Field("protocol", _PROTOCOL, f'"{PROTOCOL}"'),
+    Field("version", _VERSION, f"{VERSION}; both ends close the connection at another"),
+    Field("name", _TEXT, "which program speaks, for people"),
+)
+
+Messages = dict[str, tuple[Field, ...]]
+
+FROM_CONTROLLER: Messages = {
+    "hello": (*_GREETING, Field("run", _U64, "of the positions of new records")),
+    "active": (_KIND, Field("flow", _FLOW, "a flow that is erroneous now")),
+    "current": (_KIND,),
     "verdict": (
         _KIND,
+        *POSITION_FIELDS,
         Field("flow", _FLOW, "a flow, right after its verdict changed"),
         Field("packets", _PACKETS, "its first packet, where the verdict is an erroneous one and"
                                    " the packet was not sent before"),
     ),
     "flow": (
         _KIND,
+        *POSITION_FIELDS,
         Field("flow", _FLOW, "a flow that has ended: its record is final"),
     ),
+    "counts": (
+        _KIND,
+        *POSITION_FIELDS,
+        Field("counts", _COUNTS, "healthy flows that have ended, by number; counts add up"),
+    ),
 }  # fmt: skip
+
+FROM_CONSUMER: Messages = {
+    "hello": (
+        *_GREETING,
+        Field("acknowledges", _BOOL, "true: it gets every record, and says which it has kept;"
+                                     " false: it follows what happens from now on"),
+        Field("position", _or_nil(_POSITION), "of the last record that it has kept, with all"
+                                              " before; nil: none. Of a follower it is ignored"),
+    ),
+    "ack": (_KIND, *POSITION_FIELDS),
+}  # fmt: skip
+
+# What the controller keeps for the consumer that acknowledges.
+RECORDS: Messages = {kind: FROM_CONTROLLER[kind] for kind in ("verdict", "flow", "counts")}
+
+_MEANINGS = {
+    "current": "All that is erroneous now has been told.",
+    "ack": "The record at this position and all before are safely kept.",
+}
 
 
 def check(message: object, fields: tuple[Field, ...]) -> dict[str, Any]:
@@ -160,166 +253,97 @@ def check(message: object, fields: tuple[Field, ...]) -> dict[str, Any]:
     return message
 
 
-def check_message(message: object) -> dict[str, Any]:
-    """Return the message if it is one of MESSAGES.
+def check_message(message: object, known: Messages) -> dict[str, Any]:
+    """Return the message if it is one of the known ones.
 
     Raises:
-        MessageError: it is not.
+        VersionError: it is a hello in another protocol or version.
+        MessageError: it is no such message.
     """
     kind = check(message, (_KIND,))["kind"]
-    if kind not in MESSAGES:
+    if kind not in known:
         raise MessageError(f"unknown kind {kind!r:.40}")
-    return check(message, MESSAGES[kind])
+    if kind == "hello":  # in another version it may have other fields
+        greeting = check(message, _GREETING)
+        if (greeting["protocol"], greeting["version"]) != (PROTOCOL, VERSION):
+            raise VersionError(f"{greeting['protocol']!r:.40} version {greeting['version']}")
+    return check(message, known[kind])
 
 
-def hello(name: str, instance: str) -> dict[str, Any]:
-    """Return the message that both ends begin with."""
-    return {
-        "kind": "hello", "protocol": PROTOCOL, "version": VERSION,
-        "name": name, "instance": instance,
-    }  # fmt: skip
+def _hello(name: str) -> dict[str, Any]:
+    return {"kind": "hello", "protocol": PROTOCOL, "version": VERSION, "name": name}
 
 
-_VERDICTS = {state.label: state for state in State}
-_DIRECTIONS = {direction.label: direction for direction in Direction}
-_STATE_LABELS = [state.label for state in State]
-_DIRECTION_LABELS = [direction.label for direction in Direction]
-_LOW = (1 << 64) - 1
+def controller_hello(name: str, run: int) -> dict[str, Any]:
+    """Return the message that the controller begins with."""
+    return {**_hello(name), "run": run}
 
 
-def _pack_address(version: int, high: int, low: int) -> bytes:
-    return low.to_bytes(4, "big") if version == 4 else (high << 64 | low).to_bytes(16, "big")
+def consumer_hello(name: str, *, acknowledges: bool, position: Position | None) -> dict[str, Any]:
+    """Return the message that a consumer begins with."""
+    kept = None if position is None else position._asdict()
+    return {**_hello(name), "acknowledges": acknowledges, "position": kept}
 
 
-def _unpack_address(address: bytes) -> tuple[int, int]:
-    number = int.from_bytes(address, "big")
-    return number >> 64, number & _LOW
+def ack(position: Position) -> dict[str, Any]:
+    """Return the message which says that all up to this position is kept."""
+    return {"kind": "ack", **position._asdict()}
 
 
-def pack_flow(flow: np.void) -> dict[str, Any]:
-    """Return a FLOW record as the map that FLOW_FIELDS describes."""
-    row = dict(zip(FLOW.names or (), flow.item(), strict=True))
-    protocol, query, version = row["kind"] >> 8, row["kind"] >> 4 & 15, row["kind"] & 15
-    low = _pack_address(version, row["low_hi"], row["low_lo"]), row["ports"] >> 16
-    high = _pack_address(version, row["high_hi"], row["high_lo"]), row["ports"] & 0xFFFF
-    client, server = (high, low) if row["marks"] & MARK_CLIENT_HIGH else (low, high)
-    has_ports = protocol in PORT_PROTOCOLS
-    by_icmp = row["sender_hi"] or row["sender_lo"]
-    sender = _pack_address(version, row["sender_hi"], row["sender_lo"])
-    return {
-        "first": row["first"],
-        "last": row["last"],
-        "judged": row["judged"],
-        "verdict": _STATE_LABELS[row["state"]],
-        "direction": _DIRECTION_LABELS[row["direction"]],
-        "protocol": protocol,
-        "query": query,
-        "identifier": low[1] if query else None,
-        "client": client[0],
-        "client_port": client[1] if has_ports else None,
-        "server": server[0],
-        "server_port": server[1] if has_ports else None,
-        "vlan": row["vlan"] or None,
-        "attempts": row["attempts"],
-        "client_packets": row["client_packets"],
-        "server_packets": row["server_packets"],
-        "client_bytes": row["client_bytes"],
-        "server_bytes": row["server_bytes"],
-        "reply_delay": row["reply_delay"] if row["reply_delay"] >= 0 else None,
-        "icmp_type": row["icmp_type"] if by_icmp else None,
-        "icmp_code": row["icmp_code"] if by_icmp else None,
-        "icmp_sender": sender if by_icmp else None,
-    }
-
-
-def unpack_flow(message: dict[str, Any]) -> NDArray[np.void]:
-    """Return a FLOW record, shape (1,), from a map that FLOW_FIELDS describes.
-
-    Raises:
-        MessageError: a field is missing or not of its type, or two contradict each other.
-    """
-    flow = check(message, FLOW_FIELDS)
-    protocol, query = flow["protocol"], flow["query"]
-    client, server, sender = flow["client"], flow["server"], flow["icmp_sender"]
-    if len(client) != len(server) or (sender is not None and len(sender) != len(client)):
-        raise MessageError("addresses of different IP versions")
-    ports = flow["client_port"], flow["server_port"]
-    if (protocol in PORT_PROTOCOLS) == (None in ports):
-        raise MessageError("ports do not agree with the protocol")
-    if query >= len(Query) or (query != Query.NONE) == (flow["identifier"] is None):
-        raise MessageError("query and identifier do not agree")
-    if query:
-        ports = flow["identifier"], flow["identifier"]
-    ends = [(*_unpack_address(client), ports[0] or 0), (*_unpack_address(server), ports[1] or 0)]
-    marks = MARK_CLIENT_HIGH if ends[0] > ends[1] else 0
-    ends.sort()
-    record = np.zeros(1, FLOW)
-    (low_hi, low_lo, low_port), (high_hi, high_lo, high_port) = ends
-    record["low_hi"], record["low_lo"] = low_hi, low_lo
-    record["high_hi"], record["high_lo"] = high_hi, high_lo
-    record["ports"] = low_port << 16 | high_port
-    record["kind"] = protocol << 8 | query << 4 | (4 if len(client) == 4 else 6)
-    record["state"] = _VERDICTS[flow["verdict"]]
-    record["direction"] = _DIRECTIONS[flow["direction"]]
-    record["marks"] = marks
-    record["slab"] = -1
-    record["reply_delay"] = -1 if flow["reply_delay"] is None else flow["reply_delay"]
-    record["vlan"] = flow["vlan"] or 0
-    for name in (
-        "first", "last", "judged", "attempts",
-        "client_packets", "server_packets", "client_bytes", "server_bytes",
-    ):  # fmt: skip
-        record[name] = flow[name]
-    if sender is not None:
-        record["sender_hi"], record["sender_lo"] = _unpack_address(sender)
-        record["icmp_type"], record["icmp_code"] = flow["icmp_type"] or 0, flow["icmp_code"] or 0
-    return record
-
-
-def pack_packet(packet: np.void, data: NDArray[np.uint8]) -> dict[str, Any]:
-    """Return a CAPTURED record and its bytes as the map that PACKET_FIELDS describes."""
-    start = int(packet["offset"])
-    return {
-        "time": int(packet["time"]),
-        "link": int(packet["link"]),
-        "wire_length": int(packet["wire_length"]),
-        "data": data[start : start + int(packet["length"])].tobytes(),
-    }
-
-
-def unpack_packets(
-    messages: list[Any], flow: NDArray[np.void]
-) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
-    """Return the first packets in a verdict message, of the flow in it.
-
-    Returns:
-        CAPTURED, shape (m,), and uint8, the bytes that they point into.
-
-    Raises:
-        MessageError: a field is missing or not of its type.
-    """
-    packets = np.zeros(len(messages), CAPTURED)
-    data = bytearray()
-    for i, message in enumerate(messages):
-        packet = check(message, PACKET_FIELDS)
-        packets["offset"][i], packets["length"][i] = len(data), len(packet["data"])
-        for name in ("time", "link", "wire_length"):
-            packets[name][i] = packet[name]
-        data += packet["data"]
-    packets["role"] = Role.FIRST
-    packets["row"] = -1
-    packets["flow"] = flow
-    return packets, np.frombuffer(data, np.uint8)
+_MAPS = {
+    "position": POSITION_FIELDS, "flow": FLOW_FIELDS, "packet": PACKET_FIELDS,
+    "count": COUNT_FIELDS,
+}  # fmt: skip
+_DIRECTIONS = {"controller": FROM_CONTROLLER, "consumer": FROM_CONSUMER}
 
 
 def markdown() -> str:
     """Return the tables as docs/verdict-stream.md shows them."""
-    sections = [(f"Message `{kind}`", fields) for kind, fields in MESSAGES.items()]
-    sections += [("A flow", FLOW_FIELDS), ("A packet", PACKET_FIELDS)]
+    sections = [
+        (f"From the {end}: `{kind}`", _MEANINGS.get(kind), fields)
+        for end, messages in _DIRECTIONS.items()
+        for kind, fields in messages.items()
+    ]
+    sections += [(f"A {name}", None, fields) for name, fields in _MAPS.items()]
     text = ""
-    for title, fields in sections:
-        text += f"### {title}\n\n| field | type | meaning |\n| --- | --- | --- |\n"
+    for title, meaning, fields in sections:
+        text += f"### {title}\n\n" + (f"{meaning}\n\n" if meaning else "")
+        text += "| field | type | meaning |\n| --- | --- | --- |\n"
         for field in fields:
             text += f"| `{field.name}` | {field.type.name} | {field.meaning} |\n"
         text += "\n"
     return text
+
+
+def _map_schema(fields: tuple[Field, ...], **fixed: str) -> dict[str, Any]:
+    properties = {
+        field.name: {"description": field.meaning, **field.type.schema} for field in fields
+    }
+    for name, value in fixed.items():
+        properties[name] |= {"const": value}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [field.name for field in fields],
+    }
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the stream's messages.
+
+    JSON has no bytes: a ``bin`` is in the schema a string of base64.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"ChamaleoNet verdict stream, version {VERSION}: a message",
+        "anyOf": [{"$ref": f"#/$defs/from_{end}"} for end in _DIRECTIONS],
+        "$defs": {
+            **{
+                f"from_{end}": {
+                    "anyOf": [_map_schema(fields, kind=kind) for kind, fields in messages.items()]
+                }
+                for end, messages in _DIRECTIONS.items()
+            },
+            **{name: _map_schema(fields) for name, fields in _MAPS.items()},
+        },
+    }

@@ -5,9 +5,23 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from chamaleonet.errors import UserError
+
+
+class Output(Protocol):
+    """What encoders write to: an ``OutputFile``, or one of the store's files."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Write all of ``data`` and return its length."""
+        ...
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+
+    def close(self) -> object:
+        """Finish the file."""
 
 
 class OutputFile:
@@ -55,7 +69,7 @@ class OutputFile:
     def _temporary_name(target: Path) -> Path:
         return target.with_name(f"{target.name}.{os.getpid()}.partial")
 
-    def write(self, data: bytes | memoryview) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Write all of ``data`` and return its length."""
         try:
             return self._file.write(data)

@@ -13,61 +13,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chamaleonet import __version__
-from chamaleonet.flows.records import Role
-from chamaleonet.flows.transitions import State
 from chamaleonet.kernels import inlined, kernel
-from chamaleonet.log.community_id import COMMUNITY_ID_BYTES, SHA1_WORDS, write_community_id
+from chamaleonet.log.comments import COMMENT_BYTES, ask_for_comment, new_comments, write_comment
 from chamaleonet.log.output import OutputFile
-from chamaleonet.log.text import write_bytes, write_decimal
+from chamaleonet.log.text import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from chamaleonet.log.output import Output
+
 _SECTION_HEADER, _INTERFACE_DESCRIPTION, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _END_OF_OPTIONS, _COMMENT, _USER_APPLICATION, _TIME_RESOLUTION = 0, 1, 4, 9
-_ROLE_ERROR = int(Role.ERROR)
 
-
-# All fixed text in one array: the verdicts first, by state, then the words between the numbers.
-_TEXTS = [f"verdict={state.label}" for state in State]
-_TEXTS += ["verdict=orphan", " flow=", " attempts=", " icmp=", "/"]
-_ORPHAN, _FLOW, _ATTEMPTS, _ICMP, _SLASH = range(len(State), len(_TEXTS))
-_TEXT = np.frombuffer("".join(_TEXTS).encode(), np.uint8)
-_TEXT_LENGTH = np.array([len(text) for text in _TEXTS])
-_TEXT_START = np.cumsum(_TEXT_LENGTH) - _TEXT_LENGTH
 
 # Block type and lengths, interface, time and the packet's lengths; comment option, end of options
 # and the length again; packet and comment are padded to 32 bits.
-_COMMENT_BYTES = int(_TEXT_LENGTH.max()) + 6 + COMMUNITY_ID_BYTES + 10 + 10 + 6 + 7
-_BLOCK_BYTES = 28 + 3 + 4 + _COMMENT_BYTES + 3 + 4 + 4
+_BLOCK_BYTES = 28 + 3 + 4 + COMMENT_BYTES + 3 + 4 + 4
 _CHUNK = 8192  # packets encoded at a time: their blocks fit into the processor's cache
-
-
-@inlined
-def _write_text(text: int, out: NDArray[np.uint8], at: int) -> int:
-    return write_bytes(_TEXT, _TEXT_START[text], _TEXT_LENGTH[text], out, at)
-
-
-@inlined
-def _write_comment(packet: Any, words: NDArray[np.uint32], out: NDArray[np.uint8], at: int) -> int:
-    flow = packet.flow
-    if packet.orphan:
-        at = _write_text(_ORPHAN, out, at)
-    else:
-        at = _write_text(flow.state, out, at)
-        at = _write_text(_FLOW, out, at)
-        at = write_community_id(flow, words, out, at)
-        at = _write_text(_ATTEMPTS, out, at)
-        at = write_decimal(flow.attempts, out, at)
-    if packet.role == _ROLE_ERROR:
-        at = _write_text(_ICMP, out, at)
-        at = write_decimal(packet.icmp_type, out, at)
-        at = _write_text(_SLASH, out, at)
-        at = write_decimal(packet.icmp_code, out, at)
-    return at
+_BEYOND, _UNDESCRIBED = -1, -2
+_AHEAD = 8  # how many packets ahead a comment's memory is asked for
 
 
 @inlined
@@ -79,11 +47,28 @@ def _pad(out: NDArray[np.uint8], at: int) -> int:
 
 
 @kernel
+def _survey(packets: NDArray[np.void], size: int, interfaces: NDArray[np.int32]) -> int:
+    """Return how many bytes packets (CAPTURED) have together.
+
+    _BEYOND if one of them does not lie within ``size`` bytes, else _UNDESCRIBED if one of them has
+    a link type whose interface number is negative.
+    """
+    kept, described = 0, True
+    for i in range(len(packets)):
+        offset, length = packets[i].offset, int(packets[i].length)
+        if offset < 0 or length > size - offset:
+            return _BEYOND
+        kept += length
+        described = described and interfaces[packets[i].link] >= 0
+    return kept if described else _UNDESCRIBED
+
+
+@kernel
 def _encode(
     packets: NDArray[np.void],
     data: NDArray[np.uint8],
-    interfaces: NDArray[np.uint32],
-    words: NDArray[np.uint32],
+    interfaces: NDArray[np.int32],
+    comments: Any,
     out: NDArray[np.uint32],
     octets: NDArray[np.uint8],
 ) -> int:
@@ -92,17 +77,19 @@ def _encode(
     Args:
         packets: CAPTURED, shape (m,), all within ``data``.
         data: uint8: the packets' bytes.
-        interfaces: uint32, shape (m,): each packet's interface number.
-        words: uint32, shape (SHA1_WORDS,): working memory.
+        interfaces: int32, shape (65536,): the interface number of each link type.
+        comments: Comments.
         out: uint32, with room for _BLOCK_BYTES and the packet's bytes each.
         octets: the same memory as bytes.
     """
     at = 0
     for i in range(len(packets)):
+        if i + _AHEAD < len(packets):
+            ask_for_comment(packets[i + _AHEAD], comments)
         packet = packets[i]
         start, block = at, at >> 2
         out[block] = _ENHANCED_PACKET
-        out[block + 2] = interfaces[i]
+        out[block + 2] = interfaces[packet.link]
         out[block + 3] = packet.time >> 32
         out[block + 4] = packet.time & 0xFFFFFFFF
         out[block + 5] = packet.length
@@ -110,7 +97,7 @@ def _encode(
         at = write_bytes(data, packet.offset, packet.length, octets, at + 28)
         at = _pad(octets, at)
         option = at
-        at = _write_comment(packet, words, octets, at + 4)
+        at = write_comment(packet, comments, octets, at + 4)
         out[option >> 2] = _option_header(_COMMENT, at - option - 4)
         at = _pad(octets, at)
         out[at >> 2] = _END_OF_OPTIONS
@@ -145,11 +132,11 @@ class PcapngWriter:
         file: where to write; ``close`` closes it.
     """
 
-    def __init__(self, file: OutputFile) -> None:
+    def __init__(self, file: Output) -> None:
         self._file = file
         self._interfaces = np.full(1 << 16, -1, np.int32)  # by link type
         self._known = 0
-        self._words = np.empty(SHA1_WORDS, np.uint32)
+        self._comments = new_comments()
         self._out = np.empty(0, np.uint32)
         options = _option(_USER_APPLICATION, f"chamaleonet {__version__}".encode())
         options += _option(_END_OF_OPTIONS, b"")
@@ -169,41 +156,37 @@ class PcapngWriter:
             ValueError: a packet lies beyond ``data``.
             UserError: the file cannot be written.
         """
-        if not len(packets):
-            return
-        offset, length = packets["offset"], packets["length"]
-        if offset.min() < 0 or (offset + length).max() > len(data):
+        data = data.view()
+        data.flags.writeable = False  # always: a kernel is compiled for each kind of array
+        kept = _survey(packets, len(data), self._interfaces)
+        if kept == _BEYOND:
             raise ValueError("a captured packet lies beyond its data")
-        interfaces = self._interfaces_of(packets["link"])
+        if kept == _UNDESCRIBED:
+            self._describe(packets["link"])
+            kept = _survey(packets, len(data), self._interfaces)
         for first in range(0, len(packets), _CHUNK):
-            chunk = slice(first, first + _CHUNK)
-            room = int(length[chunk].sum()) + _BLOCK_BYTES * len(length[chunk])
+            chunk = packets[first : first + _CHUNK]
+            room = kept + _BLOCK_BYTES * len(chunk)
             if 4 * len(self._out) < room:
                 self._out = np.empty(room // 4 + 1, np.uint32)
             octets = self._out.view(np.uint8)
-            written = _encode(
-                packets[chunk], data, interfaces[chunk], self._words, self._out, octets
-            )
+            written = _encode(chunk, data, self._interfaces, self._comments, self._out, octets)
             self._file.write(octets[:written].data)
 
-    def _interfaces_of(self, links: NDArray[np.uint16]) -> NDArray[np.uint32]:
-        """Return each link's interface number, describing in the file those that are new."""
-        numbers = self._interfaces[links]
-        if numbers.min() < 0:
-            for link in np.unique(links[numbers < 0]):
-                self._file.write(
-                    _block(
-                        _INTERFACE_DESCRIPTION,
-                        # No limit to the captured length: where it ends depends on the headers.
-                        struct.pack("=HHI", link, 0, 0)
-                        + _option(_TIME_RESOLUTION, b"\x09")
-                        + _option(_END_OF_OPTIONS, b""),
-                    )
+    def _describe(self, links: NDArray[np.uint16]) -> None:
+        """Describe in the file the interfaces of link types that are new."""
+        for link in np.unique(links[self._interfaces[links] < 0]):
+            self._file.write(
+                _block(
+                    _INTERFACE_DESCRIPTION,
+                    # No limit to the captured length: where it ends depends on the headers.
+                    struct.pack("=HHI", link, 0, 0)
+                    + _option(_TIME_RESOLUTION, b"\x09")
+                    + _option(_END_OF_OPTIONS, b""),
                 )
-                self._interfaces[link] = self._known
-                self._known += 1
-            numbers = self._interfaces[links]
-        return numbers.astype(np.uint32)
+            )
+            self._interfaces[link] = self._known
+            self._known += 1
 
     def flush(self) -> None:
         """Hand what was written to the system, so that other processes see it."""

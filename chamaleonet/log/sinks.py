@@ -21,3 +21,20 @@ class FlowSink(Protocol):
 
     def write(self, flows: NDArray[Any]) -> None:
         """Take FLOW records."""
+
+
+class CountSink(Protocol):
+    """Takes counters of healthy flows, such as a store's."""
+
+    def write(self, counts: NDArray[Any]) -> None:
+        """Take COUNT records."""
+
+
+class EventSink(Protocol):
+    """Is told at once what happens to flows, such as events.EventLog."""
+
+    def verdicts(self, flows: NDArray[Any]) -> None:
+        """Take FLOW records right after their verdict changed."""
+
+    def ended(self, flows: NDArray[Any]) -> None:
+        """Take the final FLOW records of flows."""

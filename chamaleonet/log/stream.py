@@ -1,130 +1,52 @@
 """The verdict stream's producer: verdicts, first packets and ended flows to whoever connects.
 
-Records wait in a bounded queue while nobody is connected. Nothing here ever blocks the caller of
-``send``: threads, one per connection, do the talking. It is plain sockets and threads, so under
-eventlet's monkey patching they are green ones.
+One consumer may acknowledge what it gets; what it has not acknowledged waits for it, in memory and
+on disk. Others follow. Nothing here ever blocks the caller of ``send``: threads, one
+per connection, do the talking. It is plain sockets and threads, so under eventlet's monkey patching
+they are green ones; nothing is waited for while the lock is held.
 """
 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import select
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from chamaleonet import __version__
-from chamaleonet.flows.records import Change, Role
-from chamaleonet.flows.transitions import ERRONEOUS, HEALTHY, State
-from chamaleonet.log.frames import FrameReader, OversizedError, pack_frame
+from chamaleonet.flows.transitions import ERRONEOUS, State
+from chamaleonet.log.backlog import Backlog
+from chamaleonet.log.channel import BusyError, Channel, cause_of, handshake
+from chamaleonet.log.consumers import Acknowledger, Consumer, Follower
+from chamaleonet.log.frames import pack_frame
 from chamaleonet.log.messages import (
-    PROTOCOL,
-    VERSION,
+    FROM_CONSUMER,
+    MOST_COUNTS,
     MessageError,
-    hello,
-    pack_flow,
-    pack_packet,
+    VersionError,
+    controller_hello,
 )
+from chamaleonet.log.packing import pack_count
+from chamaleonet.log.position import Position
+from chamaleonet.log.selection import LOGGED, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from chamaleonet.log.endpoint import Endpoint
+    from chamaleonet.log.spool import Spool
 
 _HANDSHAKE_SECONDS = 5.0  # for TLS and the consumer's hello together
-_SEND_SECONDS = 10.0  # a consumer that takes nothing for so long is gone
+_DEATH_SECONDS = 1.0  # until it is noticed that the consumer before is dead
 _PAUSE_SECONDS = 0.1
-_MOST_CONSUMERS = 16
-_CHUNK_BYTES = 65536
-_LOGGED = tuple(state for state in State if state is not State.NONE and state not in HEALTHY)
-
-
-class VersionError(MessageError):
-    """The other end speaks another version of the stream, or something else."""
-
-
-def check_hello(message: dict[str, Any]) -> None:
-    """Check that the other end's first message greets in our protocol and version.
-
-    Raises:
-        MessageError: it does not.
-    """
-    if message["kind"] != "hello":
-        raise MessageError("the first message is no hello")
-    if (message["protocol"], message["version"]) != (PROTOCOL, VERSION):
-        raise VersionError(f"{message['protocol']!r:.40} version {message['version']}")
-
-
-def cause_of(error: Exception) -> str:
-    """Return under which cause a failed connection is counted."""
-    if isinstance(error, OversizedError):
-        return "stream_oversized"
-    if isinstance(error, VersionError):
-        return "stream_version"
-    return "stream_malformed" if isinstance(error, MessageError) else "stream_connection"
-
-
-class _Consumer:
-    """A connection and the frames that wait for it."""
-
-    def __init__(self, connection: socket.socket, lock: threading.Lock) -> None:
-        self.frames: deque[bytes] = deque()  # guarded by the stream's lock
-        self.closing = False
-        self._connection = connection
-        self._lock = lock
-        self._awake, self._alarm = socket.socketpair()
-        self._alarm.setblocking(False)
-
-    def wake(self) -> None:
-        """Make ``run`` look at ``frames`` and ``closing``."""
-        with contextlib.suppress(BlockingIOError):  # full of alarms already
-            self._alarm.send(b"!")
-
-    def run(self) -> None:
-        """Send frames until the consumer is gone, or ``closing`` is set and all are sent."""
-        self._connection.settimeout(_SEND_SECONDS)
-        while self.frames or not self.closing:
-            if self.frames:
-                self._send_chunk()
-                continue
-            readable, _, _ = select.select([self._connection, self._awake], [], [])
-            if self._connection in readable:
-                # A consumer has nothing to say after its hello.
-                if self._connection.recv(1):
-                    raise MessageError("the consumer speaks out of turn")
-                return
-            self._awake.recv(4096)
-
-    def _send_chunk(self) -> None:
-        chunk: list[bytes] = []
-        size = 0
-        with self._lock:
-            while self.frames and size < _CHUNK_BYTES:
-                chunk.append(self.frames.popleft())
-                size += len(chunk[-1])
-        data = memoryview(b"".join(chunk))
-        try:
-            while data:
-                data = data[self._connection.send(data) :]
-        except OSError:
-            # What was not sent to its last byte goes back, to be sent to the next consumer.
-            left = len(data)
-            with self._lock:
-                while left > 0:
-                    self.frames.appendleft(chunk.pop())
-                    left -= len(self.frames[0])
-            raise
-
-    def close(self) -> None:
-        for end in (self._connection, self._awake, self._alarm):
-            end.close()
+_MOST_FOLLOWERS = 15
+_MOST_CONNECTIONS = 32  # so that followers leave room to the consumer that acknowledges
 
 
 class VerdictStream:
@@ -132,17 +54,19 @@ class VerdictStream:
 
     Args:
         endpoint: where to listen.
-        snapshot: returns the flows that are erroneous now (FLOW, shape (n,)); called, in another
-            thread, when a consumer connects.
+        snapshot: returns the flows that are erroneous now (FLOW, shape (n,)); called in another
+            thread while ``send`` has to wait, so that no record comes in between.
         erroneous: verdicts whose entering and leaving is sent.
         ended: verdicts of ended flows that are sent.
-        capacity: frames that wait for a consumer at most; the oldest are dropped for newer ones.
+        capacity: records in memory that are not acknowledged, at most; and as many for each
+            follower.
+        spool: where more records wait; without one they are dropped. Closed with the stream.
 
     Attributes:
-        dropped: records that no consumer will get, by cause: ``stream_queue_full``, and
-            ``stream_undelivered`` when the stream was closed.
+        run: the number of this run: greater than that of any run before, by the spool or the clock.
         refused: connections that failed, by cause: ``stream_connection`` (TLS included),
-            ``stream_malformed``, ``stream_oversized``, ``stream_version``, ``stream_busy``.
+            ``stream_malformed``, ``stream_oversized``, ``stream_truncated``, ``stream_version``,
+            ``stream_busy``.
 
     Raises:
         UserError: the address cannot be listened on, or a certificate cannot be read.
@@ -154,19 +78,24 @@ class VerdictStream:
         snapshot: Callable[[], NDArray[Any]],
         *,
         erroneous: tuple[State, ...] = ERRONEOUS,
-        ended: tuple[State, ...] = _LOGGED,
+        ended: tuple[State, ...] = LOGGED,
         capacity: int = 100_000,
+        spool: Spool | None = None,
     ) -> None:
-        self.dropped: Counter[str] = Counter()
+        self.run = time.time_ns() if spool is None else spool.run
         self.refused: Counter[str] = Counter()
         self._endpoint = endpoint
         self._snapshot = snapshot
-        self._erroneous, self._ended = erroneous, ended
+        self._selection = Selection(erroneous, ended)
         self._capacity = capacity
-        self._hello = pack_frame(hello(f"chamaleonet {__version__}", secrets.token_hex(8)))
+        self._hello = pack_frame(controller_hello(f"chamaleonet {__version__}", self.run))
         self._lock = threading.Lock()
-        self._backlog: deque[bytes] = deque()  # while nobody is connected
-        self._consumers: list[_Consumer] = []
+        self._changed = threading.Condition(self._lock)  # of who is connected
+        self._seq = 0
+        self._backlog = Backlog(capacity, spool)
+        self._acknowledger: Acknowledger | None = None
+        self._followers: list[Follower] = []
+        self._follower_drops = 0
         self._connections = 0
         self._closing = False
         self._context = endpoint.server_context()
@@ -178,17 +107,46 @@ class VerdictStream:
 
     @property
     def queued(self) -> int:
-        """Frames that wait to be sent, to the slowest consumer."""
+        """Records in memory that are not acknowledged."""
+        return self._backlog.queued
+
+    @property
+    def spooled(self) -> int:
+        """Records that wait on disk alone."""
+        return self._backlog.spooled
+
+    @property
+    def spool_bytes(self) -> int:
+        """Bytes that the spool takes."""
+        return self._backlog.spool_bytes
+
+    @property
+    def sent(self) -> int:
+        """Records sent to consumers that acknowledge; one that is sent again counts again."""
+        return self._backlog.sent
+
+    @property
+    def acknowledged(self) -> int:
+        """Records that a consumer has acknowledged."""
+        return self._backlog.acknowledged
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Lost records by cause: those of Backlog, and ``stream_follower_slow``."""
         with self._lock:
-            return max((len(each.frames) for each in self._consumers), default=len(self._backlog))
+            return self._backlog.dropped + Counter(stream_follower_slow=self._follower_drops)
 
     @property
     def consumers(self) -> int:
         """How many consumers are connected."""
-        return len(self._consumers)
+        return len(self._everybody())
+
+    def _everybody(self) -> list[Consumer]:
+        first = [] if self._acknowledger is None else [self._acknowledger]
+        return [*first, *self._followers]
 
     def send(self, events: NDArray[Any], packets: NDArray[Any], data: NDArray[np.uint8]) -> None:
-        """Queue what the flow engine tells; never waits.
+        """Queue what the flow engine tells; never waits for anybody.
 
         Args:
             events: FLOW_EVENT, shape (n,).
@@ -196,34 +154,31 @@ class VerdictStream:
                 others reach the logger by its port.
             data: uint8: the packets' bytes.
         """
-        firsts = {
-            (packet["row"], packet["flow"]["judged"]): packet
-            for packet in packets[packets["role"] == Role.FIRST]
-        }
-        state = events["flow"]["state"]
-        judged = (events["change"] == Change.JUDGED) & (
-            np.isin(state, self._erroneous) | np.isin(events["was"], self._erroneous)
-        )
-        ended = (events["change"] == Change.ENDED) & np.isin(state, self._ended)
-        frames = []
-        for event in events[judged | ended]:
-            if event["change"] == Change.ENDED:
-                frames.append(pack_frame({"kind": "flow", "flow": pack_flow(event["flow"])}))
-                continue
-            first = firsts.pop((event["row"], event["flow"]["judged"]), None)
-            frames.append(_verdict(event["flow"], first, data))
-        frames += [_verdict(first["flow"], first, data) for first in firsts.values()]
-        self._queue(frames)
+        self._send(self._selection.messages(events, packets, data))
 
-    def _queue(self, frames: Iterable[bytes]) -> None:
+    def send_counts(self, counts: NDArray[Any]) -> None:
+        """Queue counters of healthy flows: COUNT, shape (n,); never waits for anybody."""
+        rows = [pack_count(count) for count in counts]
+        self._send(
+            [
+                {"kind": "counts", "counts": rows[first : first + MOST_COUNTS]}
+                for first in range(0, len(rows), MOST_COUNTS)
+            ]
+        )
+
+    def _send(self, messages: list[dict[str, Any]]) -> None:
+        if not messages:
+            return
         with self._lock:
-            for queue in [each.frames for each in self._consumers] or [self._backlog]:
-                for frame in frames:
-                    if len(queue) >= self._capacity:
-                        queue.popleft()
-                        self.dropped["stream_queue_full"] += 1
-                    queue.append(frame)
-            for consumer in self._consumers:
+            for message in messages:
+                self._seq += 1
+                position = Position(self.run, self._seq)
+                message["run"], message["seq"] = position
+                frame = pack_frame(message)
+                self._backlog.append(position, frame)
+                for follower in self._followers:
+                    self._follower_drops += follower.append(frame)
+            for consumer in self._everybody():
                 consumer.wake()
 
     def _accept(self) -> None:
@@ -238,7 +193,7 @@ class VerdictStream:
                 time.sleep(_PAUSE_SECONDS)
                 continue
             with self._lock:
-                full = self._connections >= _MOST_CONSUMERS
+                full = self._connections >= _MOST_CONNECTIONS
                 self._connections += not full
             if full:
                 self.refused["stream_busy"] += 1
@@ -249,81 +204,105 @@ class VerdictStream:
     def _serve(self, connection: socket.socket) -> None:
         """Talk with one consumer until it is gone; runs in a thread of its own."""
         consumer = None
-        try:
-            connection = self._greet(connection)
-            consumer = self._register(connection)
-            consumer.run()
-        except (OSError, MessageError) as error:
-            # One that greeted and then vanished is no fault.
-            if consumer is None or isinstance(error, MessageError):
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._leave)
+            stack.callback(connection.close)
+            try:
+                until = time.monotonic() + _HANDSHAKE_SECONDS
+                connection = handshake(connection, self._context, until, server_side=True)
+                channel = Channel(connection, FROM_CONSUMER)
+                stack.callback(channel.close)
+                consumer = self._register(channel, self._greeting(channel, until))
+                stack.callback(self._unregister, consumer)
+                consumer.run()
+            except (MessageError, BusyError) as error:
                 self.refused[cause_of(error)] += 1
-        finally:
-            with self._lock:
-                self._connections -= 1
-            if consumer is not None:
-                self._unregister(consumer)
-            connection.close()
+                if isinstance(error, VersionError):  # let it see why
+                    with contextlib.suppress(OSError):
+                        connection.send(self._hello)
+            except (EOFError, OSError) as error:
+                if consumer is None:  # one that greeted and then vanished is no fault
+                    self.refused[cause_of(error)] += 1
 
-    def _greet(self, connection: socket.socket) -> socket.socket:
-        """Exchange hellos and return the connection, encrypted if it is to be."""
-        until = time.monotonic() + _HANDSHAKE_SECONDS
-        connection.settimeout(_HANDSHAKE_SECONDS)
-        if self._endpoint.path is None:
-            # A consumer whose machine vanished is noticed even when there is nothing to send.
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if self._context is not None:
-            connection = self._context.wrap_socket(connection, server_side=True)
-        connection.sendall(self._hello)
-        reader = FrameReader()
+    def _leave(self) -> None:
+        with self._lock:
+            self._connections -= 1
+
+    @staticmethod
+    def _greeting(channel: Channel, until: float) -> dict[str, Any]:
         while True:
-            connection.settimeout(max(until - time.monotonic(), 0.001))
-            data = connection.recv(4096)
-            if not data:
-                raise ConnectionResetError("no hello")
-            for message in reader.feed(data):
-                check_hello(message)
-                return connection
+            messages = list(channel.turn(until))
+            if messages:
+                if [message["kind"] for message in messages] != ["hello"]:
+                    raise MessageError("a hello, and nothing else before ours, is to come first")
+                return messages[0]
+            if time.monotonic() >= until:
+                raise TimeoutError("no hello")
 
-    def _register(self, connection: socket.socket) -> _Consumer:
-        """Queue what waits and then what is erroneous now, with nothing in between."""
-        consumer = _Consumer(connection, self._lock)
-        with self._lock:
-            if not self._consumers:
-                consumer.frames, self._backlog = self._backlog, deque()
-            for flow in self._snapshot():
-                consumer.frames.append(pack_frame({"kind": "active", "flow": pack_flow(flow)}))
-            self._consumers.append(consumer)
-            consumer.closing = self._closing
-        return consumer
+    def _register(self, channel: Channel, greeting: dict[str, Any]) -> Consumer:
+        """Give a consumer its place, and let it have all that is told from now on."""
+        with self._changed:
+            if not greeting["acknowledges"]:
+                if self._closing or len(self._followers) >= _MOST_FOLLOWERS:
+                    raise BusyError
+                follower = Follower(
+                    channel, self._lock, self._hello, self._snapshot(), self._capacity
+                )
+                self._followers.append(follower)
+                return follower
+            # The consumer before may have been killed a moment ago.
+            self._changed.wait_for(
+                lambda: self._acknowledger is None or self._closing, _DEATH_SECONDS
+            )
+            if self._closing or self._acknowledger is not None:
+                raise BusyError
+            if greeting["position"] is not None:
+                self._cover(Position(greeting["position"]["run"], greeting["position"]["seq"]))
+            self._acknowledger = Acknowledger(
+                channel, self._lock, self._hello, self._snapshot, self._backlog, self.run
+            )
+            return self._acknowledger
 
-    def _unregister(self, consumer: _Consumer) -> None:
-        with self._lock:
-            self._consumers.remove(consumer)
-            if not self._consumers:
-                self._backlog = consumer.frames
-            consumer.close()
+    def _cover(self, position: Position) -> None:
+        """Forget what a consumer says, as it connects, that it has kept."""
+        if position.run > self.run:  # our clock went back: it cannot be compared
+            return
+        if position.run == self.run and position > self._backlog.last_sent:
+            raise MessageError("a position that was not sent")
+        self._backlog.acknowledge(position)
 
-    def close(self, timeout: float = 2.0) -> None:
-        """Stop listening, and give connected consumers ``timeout`` seconds to take what waits."""
-        with self._lock:
+    def _unregister(self, consumer: Consumer) -> None:
+        with self._changed:
+            if consumer is self._acknowledger:
+                self._acknowledger = None
+                if not consumer.stopped:
+                    self._backlog.rewind()
+            elif isinstance(consumer, Follower):
+                self._followers.remove(consumer)
+            self._changed.notify_all()
+
+    def close(self, timeout: float = 3.0) -> None:
+        """Stop listening and end.
+
+        Connected consumers have ``timeout`` seconds to take, and to acknowledge, what waits. The
+        spool keeps the rest for the next run; what it has no room for is ``stream_undelivered``.
+        """
+        with self._changed:
             if self._closing:
                 return
             self._closing = True
-            for consumer in self._consumers:
+            for consumer in self._everybody():
                 consumer.closing = True
                 consumer.wake()
+            self._changed.notify_all()
         self._alarm.send(b"!")
         self._thread.join()
         self._endpoint.unlink()
-        self._listener.close()
-        until = time.monotonic() + timeout
-        while self._consumers and time.monotonic() < until:
-            time.sleep(0.01)
-        self.dropped["stream_undelivered"] += self.queued
-        self._awake.close()
-        self._alarm.close()
-
-
-def _verdict(flow: np.void, first: np.void | None, data: NDArray[np.uint8]) -> bytes:
-    packets = [] if first is None else [pack_packet(first, data)]
-    return pack_frame({"kind": "verdict", "flow": pack_flow(flow), "packets": packets})
+        for end in (self._listener, self._awake, self._alarm):
+            end.close()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._everybody(), timeout)
+            for consumer in self._everybody():
+                consumer.stopped = True
+                consumer.wake()
+            self._backlog.close()

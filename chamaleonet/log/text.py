@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chamaleonet.kernels import inlined
+from chamaleonet.kernels import CHECKED, inlined, intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,14 +21,27 @@ ADDRESS_BYTES = 39  # eight groups of four digits
 _DOT, _COLON, _ZERO, _A = (ord(character) for character in ".:0a")
 
 
-@inlined
-def write_bytes(
-    source: NDArray[np.uint8], start: int, length: int, out: NDArray[np.uint8], at: int
-) -> int:
-    """Copy ``length`` bytes of ``source`` from index ``start``."""
-    for i in range(length):
-        out[at + i] = source[start + i]
-    return at + length
+if CHECKED:
+
+    @inlined
+    def write_bytes(
+        source: NDArray[np.uint8], start: int, length: int, out: NDArray[np.uint8], at: int
+    ) -> int:
+        """Copy ``length`` bytes of ``source`` from index ``start``."""
+        for i in range(length):
+            out[at + i] = source[start + i]
+        return at + length
+
+else:
+    _copy_bytes = intrinsic("copy_bytes")
+
+    @inlined
+    def write_bytes(
+        source: NDArray[np.uint8], start: int, length: int, out: NDArray[np.uint8], at: int
+    ) -> int:
+        """Copy ``length`` bytes of ``source`` from index ``start``."""
+        _copy_bytes(source, start, length, out, at)
+        return at + length
 
 
 @inlined

@@ -231,7 +231,7 @@ def test_it_tells_when_to_call_again(bench):
 
 def test_the_same_controller_may_connect_again(bench):
     for _ in range(2):
-        bench.collector.tell(Message("hello", instance="one"), 0)
+        bench.collector.tell(Message("hello", run=1), 0)
         bench.tell("active", lost())
     bench.port(RETRY)
     bench.collector.flush()
@@ -240,15 +240,57 @@ def test_the_same_controller_may_connect_again(bench):
 
 
 def test_flows_of_a_controller_that_is_gone_are_logged_as_they_were_known(bench):
-    bench.collector.tell(Message("hello", instance="one"), 0)
+    bench.collector.tell(Message("hello", run=1), 0)
     bench.tell("verdict", lost(attempts=2))
     bench.tell("verdict", flow_record("tcp", C, S, 1, 80))
     bench.tell("flow", flow_record("tcp", C, S, 1, 80))
     bench.port(RETRY)
-    bench.collector.tell(Message("hello", instance="two"), 0)
+    bench.collector.tell(Message("hello", run=2), 0)
     assert len(bench.packets.records) == 1, "it was erroneous when its packet came"
+    assert [record["attempts"] for record in bench.flows.records] == [1], "more may be told"
+    bench.collector.tell(Message("current"), 0)
     assert sorted(record["attempts"] for record in bench.flows.records) == [1, 3]
     assert len(bench.collector.known) == 0
+
+
+def test_a_flow_of_a_controller_that_is_gone_may_have_its_record_in_the_spool(bench):
+    bench.collector.tell(Message("hello", run=1), 0)
+    bench.tell("verdict", lost(attempts=2))
+    bench.collector.tell(Message("hello", run=2), 0)
+    bench.tell("flow", lost(attempts=7))
+    bench.collector.tell(Message("current"), 0)
+    assert [record["attempts"] for record in bench.flows.records] == [7]
+
+
+def test_a_flow_that_was_given_up_is_not_logged_again(bench):
+    bench.collector.tell(Message("hello", run=1), 0)
+    bench.tell("verdict", lost())
+    bench.collector.give_up()
+    bench.tell("flow", lost(attempts=7))
+    assert [record["attempts"] for record in bench.flows.records] == [1]
+
+
+class Events:
+    def __init__(self):
+        self.told = []
+
+    def verdicts(self, flows):
+        self.told += [("verdict", State(state).label) for state in flows["state"]]
+
+    def ended(self, flows):
+        self.told += [("flow", State(state).label) for state in flows["state"]]
+
+
+def test_events_are_told_as_they_come():
+    events = Events()
+    bench = Bench(events=(events,))
+    bench.tell("active", lost())
+    bench.tell("verdict", lost())
+    bench.tell("verdict", lost(state=State.RECOVERED))
+    bench.tell("flow", lost(state=State.RECOVERED))
+    assert events.told == [
+        ("verdict", "unanswered"), ("verdict", "recovered"), ("flow", "recovered"),
+    ]  # fmt: skip
 
 
 def test_what_is_too_much_is_counted():
@@ -299,8 +341,8 @@ def test_it_writes_what_replay_writes(steps):
                 captured.append((int(packet["time"]), int(packet["role"]), content, *state(packet)))
                 if packet["role"] == Role.FIRST:
                     one = np.array([packet])
-                    message = Message("verdict", "", packet["flow"].reshape(1).copy(), one.copy())
-                    message.data = output.data.copy()
+                    flow = packet["flow"].reshape(1).copy()
+                    message = Message("verdict", flow=flow, packets=one, data=output.data.copy())
                     bench.collector.tell(message, now)
             for change in output.events:
                 flow = change["flow"].reshape(1).copy()

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,9 +24,11 @@ from tests.log.test_community_id import community_id
 
 def rows(path):
     """Read a flow log of either format as JSON's values: times as text."""
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    table = pq.read_table(path)
+    if ".jsonl" in path.suffixes:
+        data = path.read_bytes()
+        data = zstd.decompress(data) if path.suffix == ".zst" else data
+        return [json.loads(line) for line in data.splitlines()]
+    table = pq.ParquetFile(path).read()
     columns = {}
     for column, field in zip(COLUMNS, table.schema, strict=True):
         values = table[column.name]

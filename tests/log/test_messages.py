@@ -1,131 +1,127 @@
+import base64
 from pathlib import Path
 
-import numpy as np
+import jsonschema
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from chamaleonet.flows.records import MARK_CLIENT_HIGH, Query, Role
 from chamaleonet.log import messages
-from chamaleonet.log.columns import PORT_PROTOCOLS
 from chamaleonet.log.messages import (
-    FLOW_FIELDS,
+    FROM_CONSUMER,
+    FROM_CONTROLLER,
     MessageError,
+    VersionError,
+    ack,
     check_message,
-    pack_flow,
-    pack_packet,
-    unpack_flow,
-    unpack_packets,
+    consumer_hello,
+    controller_hello,
+    json_schema,
 )
+from chamaleonet.log.packing import pack_flow, pack_packet
+from chamaleonet.log.position import Position
 from tests.log.build import captured, flow
-from tests.log.test_flowlog import flows
+
+HERE = Position(2**64 - 1, 7)
+_OWNER = flow("tcp", "10.0.0.1", "9.9.9.9", 4000, 80, vlan=12)
+_FLOW = pack_flow(_OWNER[0])
+_PACKET = pack_packet(captured(_OWNER)[0][0], captured(_OWNER)[1])
+HELLO = controller_hello("tests", 5)
+GREETING = consumer_hello("tests", acknowledges=True, position=HERE)
+SAID = [
+    (FROM_CONTROLLER, HELLO),
+    (FROM_CONTROLLER, {"kind": "active", "flow": _FLOW}),
+    (FROM_CONTROLLER, {"kind": "current"}),
+    (FROM_CONTROLLER, {"kind": "flow", "run": 1, "seq": 2, "flow": _FLOW}),
+    (FROM_CONTROLLER, {"kind": "verdict", "run": 1, "seq": 2, "flow": _FLOW, "packets": [_PACKET]}),
+    (FROM_CONSUMER, GREETING),
+    (FROM_CONSUMER, consumer_hello("tests", acknowledges=False, position=None)),
+    (FROM_CONSUMER, ack(HERE)),
+]
 
 
-@st.composite
-def sent_flows(draw):
-    """A flow as the engine makes it, which the flow log does not insist on."""
-    record = draw(flows())
-    protocol, version = int(record["kind"][0]) >> 8, int(record["kind"][0]) & 15
-    query = draw(st.sampled_from(Query)) if protocol in (1, 58) else Query.NONE
-    if query:
-        record["ports"] = (record["ports"] >> 16) * 0x10001
-    elif protocol not in PORT_PROTOCOLS:
-        record["ports"] = 0
-    record["kind"] = protocol << 8 | query << 4 | version
-    if not (record["sender_hi"] | record["sender_lo"]):
-        record["icmp_type"] = record["icmp_code"] = 0
-    ends = ("low_hi", "low_lo"), ("high_hi", "high_lo")
-    low, high = (tuple(int(record[name][0]) for name in end) for end in ends)
-    if low == high:
-        # The ports order them, the client's is the lower or the higher as the mark says.
-        ports = sorted(divmod(int(record["ports"][0]), 0x10000))
-        record["ports"] = ports[0] << 16 | ports[1]
-        if ports[0] == ports[1]:
-            record["marks"] = 0
-    record["slab"] = -1
-    return record
+@pytest.mark.parametrize(("known", "message"), SAID)
+def test_what_is_said_is_known(known, message):
+    assert check_message(message, known) is message
 
 
-@given(sent_flows())
-def test_a_flow_arrives_as_it_was_sent(record):
-    packed = pack_flow(record[0])
-    assert list(packed) == [field.name for field in FLOW_FIELDS]
-    assert unpack_flow(packed).tobytes() == record.tobytes()
+@pytest.mark.parametrize(("known", "message"), SAID)
+def test_every_field_is_needed(known, message):
+    for name in message:
+        with pytest.raises(MessageError, match=f"^{name} is missing$"):
+            check_message({key: value for key, value in message.items() if key != name}, known)
 
 
-@given(sent_flows())
-def test_what_is_packed_is_what_the_tables_say(record):
-    for kind, more in (("active", {}), ("flow", {}), ("verdict", {"packets": []})):
-        message = {"kind": kind, "flow": pack_flow(record[0]), **more}
-        assert check_message(message) is message
-        messages.check(message["flow"], FLOW_FIELDS)
+@pytest.mark.parametrize(("known", "message"), SAID)
+def test_one_end_does_not_say_what_the_other_does(known, message):
+    other = FROM_CONSUMER if known is FROM_CONTROLLER else FROM_CONTROLLER
+    with pytest.raises(MessageError):
+        check_message(message, other)
 
 
-@given(st.binary(max_size=128), st.integers(0, 2**63 - 1), st.integers(0, 2**32 - 1))
-def test_a_first_packet_arrives_as_it_was_sent(content, time, wire_length):
-    owner = flow("udp", "10.0.0.2", "10.0.0.1", 5, 6)
-    assert owner["marks"] == MARK_CLIENT_HIGH
-    sent, data = captured(owner, content, time=time, wire_length=wire_length)
-    got, got_data = unpack_packets([pack_packet(sent[0], data)] * 2, owner)
-    assert got_data.tobytes() == content * 2
-    assert got["offset"].tolist() == [0, len(content)]
-    for name in ("time", "link", "wire_length", "length"):
-        assert got[name].tolist() == [sent[name][0]] * 2
-    assert got["role"].tolist() == [Role.FIRST] * 2
-    assert np.array_equal(got["flow"], np.repeat(owner, 2))
-
-
-GOOD = pack_flow(flow("tcp", "10.0.0.1", "9.9.9.9", 4000, 80)[0])
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ({"client": b"\0" * 5}, "client is not bin, 4 or 16 bytes"),
-        ({"client": "10.0.0.1"}, "client is not"),
-        ({"client": b"\0" * 16}, "addresses of different IP versions"),
-        ({"icmp_sender": b"\0" * 16}, "addresses of different IP versions"),
-        ({"client_port": None}, "ports do not agree"),
-        ({"client_port": 65536}, "client_port is not uint 16, or nil"),
-        ({"protocol": 47}, "ports do not agree"),
-        ({"protocol": True}, "protocol is not uint 8"),
-        ({"query": 1}, "query and identifier do not agree"),
-        ({"query": 9, "identifier": 3}, "query and identifier do not agree"),
-        ({"verdict": "none"}, "verdict is not"),
-        ({"verdict": ["answered"]}, "verdict is not"),
-        ({"first": -1}, "first is not int, ns"),
-        ({"first": 1.5}, "first is not int, ns"),
-        ({"attempts": 2**32}, "attempts is not uint 32"),
-        ({"vlan": 4096}, "vlan is not"),
-    ],
-)
-def test_a_field_that_is_wrong_is_named(fault, said):
-    with pytest.raises(MessageError, match=said):
-        unpack_flow({**GOOD, **fault})
-
-
-@pytest.mark.parametrize("name", [field.name for field in FLOW_FIELDS])
-def test_a_field_that_is_missing_is_named(name):
-    with pytest.raises(MessageError, match=f"^{name} is missing$"):
-        unpack_flow({key: value for key, value in GOOD.items() if key != name})
-
-
-@pytest.mark.parametrize(
-    "message",
-    [None, [], "flow", {}, {"kind": 5}, {"kind": "rumour"}, {"kind": "flow"}, {"kind": "hello"}],
-)
+@pytest.mark.parametrize("message", [None, [], "flow", {}, {"kind": 5}, {"kind": "rumour"}])
 def test_what_is_no_message_is_refused(message):
     with pytest.raises(MessageError):
-        check_message(message)
+        check_message(message, FROM_CONTROLLER)
 
 
-@pytest.mark.parametrize("link", [2, -1, "1", True, 1.0])
-def test_a_packet_of_an_unknown_link_type_is_refused(link):
-    with pytest.raises(MessageError, match="link is not"):
-        unpack_packets(
-            [{"time": 1, "link": link, "wire_length": 1, "data": b""}],
-            flow("tcp", "10.0.0.1", "9.9.9.9", 4000, 80),
-        )
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"position": {"run": 1}},
+        {"position": {"run": 1, "seq": -1}},
+        {"position": {"run": 2**64, "seq": 1}},
+        {"position": [1, 2]},
+        {"acknowledges": 1},
+        {"name": b"tests"},
+    ],
+)
+def test_a_bad_greeting_is_refused(fault):
+    with pytest.raises(MessageError):
+        check_message({**GREETING, **fault}, FROM_CONSUMER)
+
+
+@pytest.mark.parametrize("greeting", [{"version": 1}, {"version": 3}, {"protocol": "http"}])
+def test_another_version_is_told_whatever_its_fields(greeting):
+    for hello, known in ((HELLO, FROM_CONTROLLER), (GREETING, FROM_CONSUMER)):
+        short = {key: hello[key] for key in ("kind", "protocol", "version", "name")}
+        with pytest.raises(VersionError):
+            check_message({**short, **greeting}, known)
+
+
+def _as_json(value):
+    if isinstance(value, dict):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+@pytest.mark.parametrize(("known", "message"), SAID)
+def test_the_schema_tells_what_is_said(known, message):
+    schema = jsonschema.Draft202012Validator(json_schema())
+    schema.check_schema(json_schema())
+    said = _as_json(message)
+    schema.validate(said)
+    for name in said:
+        assert not schema.is_valid({key: value for key, value in said.items() if key != name})
+        if name not in ("name", "position"):
+            assert not schema.is_valid({**said, name: None})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"client": "AAAA"},
+        {"client": 1},
+        {"verdict": "none"},
+        {"vlan": 4096},
+        {"first": -1},
+        {"client_bytes": 2**64},
+        {"icmp_sender": ""},
+    ],
+)
+def test_the_schema_tells_what_cannot_be_said(fault):
+    said = _as_json({"kind": "active", "flow": {**_FLOW, **fault}})
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(said)
 
 
 def test_the_documentation_shows_these_tables():

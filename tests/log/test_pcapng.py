@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from tests.log.test_community_id import community_id
 def read(path):
     """Read a pcapng file block by block, without mercy: interfaces and packets with comments."""
     data = path.read_bytes()
+    if path.suffix == ".zst":
+        data = zstd.decompress(data)
     interfaces, packets = [], []
     at = 0
     while at < len(data):

@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chamaleonet.kernels import kernel
-from chamaleonet.log.text import ADDRESS_BYTES, DECIMAL_BYTES, write_address, write_decimal
+from chamaleonet.log.text import (
+    ADDRESS_BYTES,
+    DECIMAL_BYTES,
+    write_address,
+    write_bytes,
+    write_decimal,
+)
+
+
+@kernel
+def _bytes(source, start, length, out, at):
+    return write_bytes(source, start, length, out, at)
 
 
 @kernel
@@ -32,6 +43,14 @@ def _address_text(address):
         _address, ADDRESS_BYTES, address.version,
         np.uint64(number >> 64), np.uint64(number & (2**64 - 1)),
     )  # fmt: skip
+
+
+@given(st.text(st.characters(max_codepoint=126), max_size=90), st.data())
+def test_a_part_of_a_text_is_written(text, data):
+    start = data.draw(st.integers(0, len(text)))
+    length = data.draw(st.integers(0, len(text) - start))
+    source = np.frombuffer(bytearray(text.encode()), np.uint8)
+    assert _text(_bytes, 90, source, start, length) == text[start : start + length]
 
 
 @given(st.integers(0, 2**64 - 1) | st.sampled_from([10**n for n in range(20)]))
