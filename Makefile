@@ -48,7 +48,7 @@ packages:
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { deploy/install-packages python3-venv && $(PYTHON) -m venv --clear $(VENV); }
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	$(BIN)/pip install --quiet --editable '.[test,lint,spark]'
 	@touch $@
 
 # Ryu 4.34 is the last one and needs yesterday's setuptools and Python: docs/ryu.md.

@@ -1,9 +1,10 @@
-"""What a person sees: the progress bar and the tables of `replay`."""
+"""What a person sees: progress bars, and the tables of `replay`."""
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from chamaleonet.flows.transitions import VERDICTS
 from chamaleonet.log.columns import protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from chamaleonet.analysis.top import Top
     from chamaleonet.capture.files import CaptureFile
@@ -60,6 +61,23 @@ class ReplayProgress:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar on standard error, if that is a terminal, of stages that are told one by one.
+
+    Yields:
+        What takes a stage's name, the stages done and all stages.
+    """
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+    ) as bar:  # fmt: skip
+        task = bar.add_task("")
+        yield lambda name, done, total: bar.update(
+            task, description=name, completed=done, total=total
+        )
 
 
 def print_summary(summary: dict[str, Any], top: Top, *, file: TextIO = sys.stdout) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,7 +20,7 @@ from pydantic import BaseModel
 from chamaleonet import metrics as declared
 from chamaleonet.config import Config, json_schema
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
-from chamaleonet.log import columns, messages
+from chamaleonet.log import columns, events, healthy, messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +116,10 @@ def _metric(metric: Any) -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     "states": states,
     "columns": columns.markdown,
+    "healthy": lambda: columns.markdown(healthy.COLUMNS),
     "stream": messages.markdown,
+    "eve": partial(events.markdown, "eve"),
+    "ecs": partial(events.markdown, "ecs"),
     "configuration": configuration,
     "metrics": metrics,
 }
@@ -128,6 +132,9 @@ def filled(text: str) -> str:
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "flow-log.schema.json": columns.json_schema,
+    "events.schema.json": partial(events.json_schema, "eve"),
+    "events-ecs.schema.json": partial(events.json_schema, "ecs"),
+    "verdict-stream.schema.json": messages.json_schema,
     "configuration.schema.json": json_schema,
 }
 

@@ -1,0 +1,85 @@
+"""What the commands' options have in common."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chamaleonet.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chamaleonet.flows.engine import Settings
+
+
+def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let argparse show a converter's own words."""
+
+    def checked(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+def positive(text: str) -> int:
+    """Return a whole number above zero that fits into memory's sizes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 1 << 27:
+        raise ValueError(f"{text!r} is not a number from 1 to {1 << 27}")
+    return int(text)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how captures are judged."""
+    from chamaleonet.units import duration, network
+
+    parser.add_argument(
+        "--internal", action="append", type=argument(network), metavar="CIDR",
+        help="prefix of the network's own hosts, may be repeated"
+        " (default: the private prefixes of RFC 1918 and RFC 4193)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=argument(duration),
+        help="without an answer for so long, a flow is unanswered (default: 3s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--idle-timeout", type=argument(duration),
+        help="without a packet for so long, a flow is forgotten (default: 180s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-flows", type=argument(positive), metavar="N",
+        help="flows that the flow table holds (default: 1000000)",
+    )  # fmt: skip
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (YAML)")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Return the configuration's settings, those of the command line before those of the file.
+
+    Raises:
+        UserError: the configuration is wrong, or two settings contradict each other.
+    """
+    from chamaleonet.flows.engine import Settings
+
+    settings = {}
+    if options.config:
+        from chamaleonet import config
+
+        loaded = config.load(options.config)
+        settings = {field.name: getattr(loaded, field.name) for field in fields(Settings)}
+    for name in ("internal", "timeout", "idle_timeout", "max_flows"):
+        if (value := getattr(options, name)) is not None:
+            settings[name] = tuple(value) if name == "internal" else value
+    chosen = Settings(**settings)
+    if chosen.timeout >= chosen.idle_timeout:
+        raise UserError("--timeout: must be shorter than --idle-timeout")
+    return chosen
