@@ -26,7 +26,7 @@ def _twice(value):
     return 2 * value
 
 
-_be32 = intrinsic("be32")
+_be32, _copy_bytes = intrinsic("be32"), intrinsic("copy_bytes")
 _WEIGHTS = np.array([3, 5, 7])
 
 
@@ -75,6 +75,11 @@ def _dot(pair, shift):
 @kernel
 def _network_order(buffer, offset):
     return np.int64(_be32(buffer, offset))
+
+
+@kernel
+def _copy_some(source, start, length, target, at):
+    _copy_bytes(source, start, length, target, at)
 
 
 @kernel
@@ -134,6 +139,14 @@ def test_unsigned_numbers_keep_their_type():
     assert _high_bit(np.uint64((1 << 63) - 1)) == 0
 
 
+@only_images
+def test_one_row_is_no_kind_of_its_own():
+    kinds = len(_sum_matrix._images)
+    for rows in (2, 1, 5):
+        assert _sum_matrix(np.ones((rows, 3), np.uint16)) == int("1" * 3 * rows)
+    assert len(_sum_matrix._images) == kinds + 1
+
+
 def test_a_tuple_is_looked_at_again_when_it_is_another():
     first = Pair(np.arange(4), np.arange(4))
     assert _dot(first, 0) == _dot(first, 0) == 14
@@ -154,6 +167,15 @@ def test_a_tuple_is_not_kept_alive():
 
 def test_intrinsics():
     assert _network_order(np.arange(8, dtype=np.uint8), 3) == 0x03040506
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 100, 4096])
+@pytest.mark.parametrize("start", [0, 5])
+def test_bytes_are_copied_and_no_others_touched(length, start):
+    source = np.arange(start + length, dtype=np.uint32).astype(np.uint8)
+    target = np.full(length + 40, 0xEE, np.uint8)
+    _copy_some(source, start, length, target, 7)
+    assert target.tobytes() == b"\xee" * 7 + source[start:].tobytes() + b"\xee" * 33
 
 
 def test_what_the_compiler_makes_a_call_of_the_c_library():

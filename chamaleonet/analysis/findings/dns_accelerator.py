@@ -1,0 +1,123 @@
+"""A DNS accelerator: it asks several resolvers at once, takes the first answer and closes.
+
+What the others answer comes to a closed socket, and is answered by port unreachable. Where an
+answer is so late that its query is forgotten, it makes a flow of its own, from the resolver.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import ibis
+
+from chamaleonet.analysis.findings.finding import Diagnosis, Evidence, Group, by_flows, grown
+from chamaleonet.analysis.findings.port_unreachable_reflection import unreachable
+from chamaleonet.analysis.findings.words import count, listing, who
+from chamaleonet.analysis.times import SECOND, floor
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from chamaleonet.analysis.findings.case import Case
+
+KIND = "dns_accelerator"
+LATE = 10  # answers of a host
+RESOLVERS = 2, 16  # that a host asks; from more, the answers are an attack's: nobody asked for them
+PORTS = 0.5  # distinct ports per answer: a resolver's come to the ports that asked, always others
+MOST = 5000  # rows of evidence, those of most flows
+_DNS = 53
+
+
+def find(case: Case) -> list[Group]:
+    """Return hosts that several resolvers answer too late."""
+    pairs = _refused(case).union(_late(case))
+    hosts = pairs.group_by("host").aggregate(
+        flows=pairs.flows.sum(), ports=pairs.ports.sum(), resolvers=pairs.resolver.nunique()
+    )
+    hosts = hosts.filter(
+        hosts.flows >= LATE,
+        hosts.ports >= hosts.flows * PORTS,
+        hosts.resolvers.between(*RESOLVERS),
+    )
+    found = pairs.semi_join(hosts, "host").order_by(ibis.desc("flows"), "host", "client", "server")
+    evidence = [
+        Evidence(
+            host=row["host"],
+            client=row["client"],
+            server=row["server"],
+            service=row["service"],
+            flows=row["flows"],
+            erroneous=row["erroneous"],
+            requests=row["requests"],
+            first=row["first"],
+            last=row["last"],
+            detail="port unreachable" if row["erroneous"] else "late answers",
+        )
+        for row in case.logs.rows(found.limit(MOST))
+    ]
+    evidence.sort(key=lambda row: row.host or "")
+    hosts_evidence = [list(its) for _, its in groupby(evidence, lambda row: row.host)]
+    # The same resolvers stand in the same configuration: one cause.
+    alike: dict[tuple[str, ...], list[Evidence]] = {}
+    for its in hosts_evidence:
+        alike.setdefault(tuple(sorted(map(_resolver, its))), []).extend(its)
+    return [Group(its) for its in alike.values()]
+
+
+def _resolver(row: Evidence) -> str:
+    return str(row.server if row.host == row.client else row.client)
+
+
+def _refused(case: Case) -> ir.Table:
+    """Return answers that came to a closed port, by host and resolver."""
+    flows = unreachable(case.from_outside.filter(case.from_outside.client_port == _DNS))
+    return flows.group_by(host=flows.server, resolver=flows.client).aggregate(
+        client=flows.client.max(),
+        server=flows.server.max(),
+        service=ibis.null(str),
+        ports=flows.server_port.nunique(),
+        **_sums(flows),
+    )
+
+
+def _late(case: Case) -> ir.Table:
+    """Return queries that left one port for several resolvers at once and were answered late."""
+    flows = case.flows
+    flows = flows.filter(flows.service == f"udp/{_DNS}", flows.verdict == "recovered")
+    flows = flows.mutate(at=floor(flows["first"], SECOND))
+    at_once = ["client", "client_port", "at"]
+    parallel = flows.group_by(at_once).having(flows.server.nunique() > 1).aggregate()
+    flows = flows.semi_join(parallel, at_once)
+    return flows.group_by(host=flows.client, resolver=flows.server).aggregate(
+        client=flows.client.max(),
+        server=flows.server.max(),
+        service=flows.service.max(),
+        ports=flows.client_port.nunique(),
+        **_sums(flows),
+    )
+
+
+def _sums(flows: ir.Table) -> dict[str, ir.IntegerScalar]:
+    return {
+        "flows": flows.count(),
+        "erroneous": flows.erroneous.sum(),
+        "requests": flows.attempts.sum(),
+        "first": flows["first"].min(),
+        "last": flows["last"].max(),
+    }
+
+
+def tell(group: Group) -> Diagnosis:
+    """Return what so many late answers mean."""
+    hosts = by_flows(group.evidence, "host")
+    resolvers = sorted({_resolver(row) for row in group.evidence})
+    return Diagnosis(
+        0.9 * grown(group.flows, LATE / 2),
+        f"{who(hosts)} asked {listing(resolvers)} at once and closed the socket at"
+        f" the first answer: {count(group.flows, 'answer')} came too late. It is harmless, but"
+        f" each question costs {len(resolvers)} answers, and ICMP errors.",
+        f"On {listing(hosts)} turn parallel queries of the DNS proxy off (dnsmasq: all-servers;"
+        " others: “fastest” or “parallel” upstreams), or let it keep its sockets open for some"
+        " seconds.",
+    )

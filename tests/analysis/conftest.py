@@ -1,0 +1,55 @@
+"""Logs opened by each engine."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chamaleonet.analysis.source import Logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.analysis import synthetic
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[..., Logs]]:
+    """Return a function that writes synthetic logs and opens them, with DuckDB by default."""
+    opened: list[Logs] = []
+
+    def write_and_open(logs: synthetic.Logs, **options: object) -> Logs:
+        path = logs.write(tmp_path / f"logs-{len(opened)}")
+        opened.append(Logs.open(path, **options))
+        return opened[-1]
+
+    yield write_and_open
+    for logs in opened:
+        logs.close()
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[None]:
+    """Start Spark in this process, for tests that open logs with engine="spark"."""
+    sql = pytest.importorskip("pyspark.sql", reason="PySpark is not installed")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    session = (
+        sql.SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", "2")
+        # To compile queries and plan them anew takes longer than to run them on a few rows.
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+        .config("spark.sql.adaptive.enabled", "false")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("OFF")
+    yield
+    session.stop()
