@@ -22,9 +22,9 @@ from benchmarks.receivers import SENDER_CPU, Logger, Receiver, Tcpdump
 from benchmarks.wire import Sender, as_batch, in_disorder, syns, unanswered
 from chamaleonet.demo.campus import switch_runs
 from chamaleonet.flows.decode import Decoder
-from chamaleonet.log.anonymise import Anonymiser
+from chamaleonet.log.anonymise.anonymiser import Anonymiser
+from chamaleonet.log.anonymise.keyfile import read_key, write_key
 from chamaleonet.log.collector import Collector, warm_up
-from chamaleonet.log.keyfile import read_key, write_key
 from chamaleonet.log.pcapng import open_pcapng
 from chamaleonet.log.store.convert import compress
 from chamaleonet.units import PRIVATE
@@ -47,6 +47,8 @@ BASE = "tcpdump"
 SENDING, RECEIVING, FORWARDING = "chsend", "chreceive", "chforward"
 BRIDGE = "chbench"
 _BATCH = 4096  # packets; about as many as a block of the ring holds
+_BURST = 100_000  # packets; they have room in the logger's ring
+_REST = 0.5  # seconds until what was received is written
 _MILLION = 1_000_000
 
 
@@ -164,12 +166,29 @@ def receive(receiver: Receiver, sender: Sender) -> Result:
     with receiver, at_processor(SENDER_CPU):
         cpu = receiver.cpu_seconds()
         seconds = sender.send(PACKETS)
-        time.sleep(1)  # what it holds is written
+        time.sleep(_REST)
         cpu = receiver.cpu_seconds() - cpu
         received = receiver.finish()
         return Result(
             received.packets / seconds, received.dropped, cpu * _MILLION / received.packets
         )
+
+
+def receive_bursts(receiver: Receiver, sender: Sender) -> Result:
+    """Have its ring filled again and again, so that it always has as much to do as it can.
+
+    Returns:
+        What it made of it; as the rate, what it could take if it had nothing to wait for.
+    """
+    with receiver, at_processor(SENDER_CPU):
+        cpu = receiver.cpu_seconds()
+        for _ in range(PACKETS // _BURST // 2):
+            with receiver.paused():
+                sender.send(_BURST)
+            time.sleep(_REST)
+        cpu = receiver.cpu_seconds() - cpu
+        received = receiver.finish()
+        return Result(received.packets / cpu, received.dropped, cpu * _MILLION / received.packets)
 
 
 def receivers(
@@ -187,24 +206,31 @@ def receivers(
 
 
 def bench_cable(directory: Path, key: Path) -> None:
-    print("\n### From a cable\n")
-    print(
-        "The whole processes, at the end of a cable whose other end sends as fast as it can, on"
-        " another processor. The sender sets the rate, so what a packet costs tells more."
-    )
     with Namespace() as namespace:
         namespace.ip("link", "set", "lo", "up")
         namespace.veth(SENDING, RECEIVING)
         connection = namespace.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0)
         connection.bind((SENDING, 0))
-        for size, title in SIZES.items():
-            sender = Sender(connection, in_disorder(syns(FLOWS, size), 10 * FLOWS))
-            results: dict[str, list[Result]] = {}
-            for _ in range(ROUNDS):
-                flows = unanswered(syns(FLOWS, size), time.time_ns())
-                for name, receiver in receivers(RECEIVING, directory, namespace.call, key, flows):
-                    results.setdefault(name, []).append(receive(receiver, sender))
-            print_results(title, results)
+
+        def compare(way: Callable[[Receiver, Sender], Result]) -> None:
+            for size, title in SIZES.items():
+                sender = Sender(connection, in_disorder(syns(FLOWS, size), 10 * FLOWS))
+                results: dict[str, list[Result]] = {}
+                for _ in range(ROUNDS):
+                    flows = unanswered(syns(FLOWS, size), time.time_ns())
+                    for name, each in receivers(RECEIVING, directory, namespace.call, key, flows):
+                        results.setdefault(name, []).append(way(each, sender))
+                print_results(title, results)
+
+        print("\n### From a cable\n")
+        print("The whole processes. Their rings are filled while they are stopped, so that they")
+        print("work at their limit. Packets a second are what one processor could take.")
+        compare(receive_bursts)
+        print("\nThe other end sends all the time, as fast as it can, on another processor. That")
+        print(
+            "sets the rate, and a receiver that is faster does the same for fewer packets at once."
+        )
+        compare(receive)
         connection.close()
 
 

@@ -9,21 +9,22 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from benchmarks.measure import ROOT
-from chamaleonet.log.endpoint import Endpoint
-from chamaleonet.log.stream import VerdictStream
+from chamaleonet.log.stream.endpoint import Endpoint
+from chamaleonet.log.stream.producer import VerdictStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
 METRICS = "127.0.0.1:9309"
 RECEIVER_CPU, SENDER_CPU = 0, 1
+RING_KIB = 64 << 10
 _STRAY = ("non_ip", "excluded")  # what the system itself sends, such as neighbour discovery
 
 
@@ -39,15 +40,17 @@ class Receiver:
 
     Args:
         command: starts it.
+        directory: for what it says.
         call: calls a function where it is to run: in a network namespace, or here.
     """
 
-    def __init__(self, command: list[str], call: Callable[..., Any]) -> None:
+    def __init__(self, command: list[str], directory: Path, call: Callable[..., Any]) -> None:
         self._call = call
-        self._process = call(
-            subprocess.Popen, command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
+        self._errors = directory / "errors.txt"
+        with self._errors.open("wb") as errors:
+            self._process = call(
+                subprocess.Popen, command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
+            )
         with suppress(OSError):  # there is one processor only
             os.sched_setaffinity(self._process.pid, {RECEIVER_CPU})
 
@@ -56,7 +59,7 @@ class Receiver:
         while not self.is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._process.kill()
-                raise RuntimeError(self._process.communicate()[1])
+                raise RuntimeError(self._errors.read_text())
             time.sleep(0.05)
         return self
 
@@ -76,23 +79,29 @@ class Receiver:
         threads = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
         return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop it: what comes waits in its ring."""
+        self._process.send_signal(signal.SIGSTOP)
+        yield
+        self._process.send_signal(signal.SIGCONT)
+
 
 class Tcpdump(Receiver):
-    """``tcpdump -i IF -w F``."""
+    """``tcpdump -i IF -w F``, with a ring as large as the logger's."""
 
     def __init__(self, interface: str, directory: Path, call: Callable[..., Any]) -> None:
-        self._interface = interface
         path = directory / "tcpdump.pcap"
-        super().__init__(["tcpdump", "-Z", "root", "-i", interface, "-w", str(path)], call)
+        command = ["tcpdump", "-Z", "root", "-B", str(RING_KIB), "-i", interface, "-w", str(path)]
+        super().__init__(command, directory, call)
 
     def is_ready(self) -> bool:
-        show = ["ip", "-details", "link", "show", self._interface]
-        told = self._call(subprocess.run, show, capture_output=True, text=True, check=True)
-        return "promiscuity 1 " in told.stdout
+        return "listening on" in self._errors.read_text()
 
     def finish(self) -> Received:
         self._process.send_signal(signal.SIGINT)
-        said = self._process.communicate(timeout=60)[1]
+        self._process.wait(60)
+        said = self._errors.read_text()
         return Received(
             *(
                 int(re.search(rf"(\d+) packets? {what}", said)[1])
@@ -127,7 +136,8 @@ class Logger(Receiver):
             f"stream: {{address: '{endpoint.address}', spool: null}}\n"
             f"metrics: {{logger: '{METRICS}'}}\n"
         )
-        super().__init__([sys.executable, "-m", "chamaleonet", "log", "--config", str(path)], call)
+        command = [sys.executable, "-m", "chamaleonet", "log", "--config", str(path)]
+        super().__init__(command, directory, call)
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()

@@ -25,8 +25,8 @@ from pydantic import (
 
 from chamaleonet.errors import UserError
 from chamaleonet.flows.transitions import CAPTURABLE, ERRONEOUS, State
-from chamaleonet.log.rfc5424 import FACILITIES
 from chamaleonet.units import (
+    FACILITIES,
     PRIVATE,
     Network,
     duration,

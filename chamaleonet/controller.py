@@ -21,9 +21,9 @@ from chamaleonet import metrics
 from chamaleonet.capture.ring import Ring
 from chamaleonet.errors import UserError
 from chamaleonet.flows.records import ended_flows
-from chamaleonet.log.endpoint import Endpoint
-from chamaleonet.log.spool import Spool
-from chamaleonet.log.stream import VerdictStream
+from chamaleonet.log.stream.endpoint import Endpoint
+from chamaleonet.log.stream.producer import VerdictStream
+from chamaleonet.log.stream.spool import Spool
 from chamaleonet.log.tally import Tally
 from chamaleonet.switch import framework
 from chamaleonet.switch.launcher import CONFIG_VARIABLE

@@ -1,4 +1,4 @@
-"""Durations, sizes and networks as people write them, in files and on the command line."""
+"""Durations, sizes, networks and names as people write them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ Network = IPv4Network | IPv6Network
 
 # The networks that are private by definition (RFC 1918, RFC 4193).
 PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+
+# Syslog facilities by number (RFC 5424, section 6.2.1, table 1), with the names that syslog(3) and
+# its daemons use.
+FACILITIES = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "ntp", "audit", "alert", "clock",
+    *(f"local{number}" for number in range(8)),
+)  # fmt: skip
 
 _UNITS = {
     "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9,

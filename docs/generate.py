@@ -20,7 +20,9 @@ from pydantic import BaseModel
 from chamaleonet import metrics as declared
 from chamaleonet.config import Config, json_schema
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
-from chamaleonet.log import columns, events, healthy, messages
+from chamaleonet.log import columns, healthy
+from chamaleonet.log.events import jsonl as events
+from chamaleonet.log.stream import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +42,8 @@ def states() -> str:
         if event is not Event.END:
             arrows.setdefault((state, target), []).append(event)
     lines = ["```mermaid", "stateDiagram-v2"]
-    for (state, target), events in arrows.items():
-        names = ", ".join(event.name.lower().replace("_", " ") for event in events)
+    for (state, target), by in arrows.items():
+        names = ", ".join(event.name.lower().replace("_", " ") for event in by)
         lines.append(f"    {_node(state)} --> {_node(target)}: {names}")
     return "\n".join([*lines, "```", ""])
 

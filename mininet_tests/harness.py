@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Self
 
 from chamaleonet.demo.campus import DIST_PACKAGES, mininet, switch_runs
-from chamaleonet.log.endpoint import Endpoint
-from chamaleonet.log.packing import pack_flow
-from chamaleonet.log.reader import VerdictReader
+from chamaleonet.log.stream.endpoint import Endpoint
+from chamaleonet.log.stream.packing import pack_flow
+from chamaleonet.log.stream.reader import VerdictReader
 
 ROOT = Path(__file__).parent.parent
 PRIVATE_VLAN = 4094  # ports in a VLAN of their own are not flooded to

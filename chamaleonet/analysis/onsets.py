@@ -119,9 +119,11 @@ def members(logs: Logs, by: Aggregate, found: pa.Table) -> pa.Table:
     bins = found["bin"].to_pylist()
     # What is new in a bin can be told from it and what is less than QUIET before it.
     near = {bin_ - before for bin_ in bins for before in range(0, QUIET + 1, BIN)}
-    failures = _failures(logs)
-    begins = _begins(failures.filter(failures.bin.isin(sorted(near))), by)
     these = ibis.memtable(found.select(["aggregate", "bin"]))
+    failures = _failures(logs)
+    failures = failures.filter(failures.bin.isin(sorted(near)))
+    failures = failures.mutate(aggregate=by.key(failures)).semi_join(these, "aggregate")
+    begins = _begins(failures, by)
     new = begins.filter(begins.new).semi_join(these, ("aggregate", "bin"))
     return logs.arrow(new.select("aggregate", *by.member, event="bin"))
 

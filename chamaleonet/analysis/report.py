@@ -188,6 +188,8 @@ def _about(
         "working_hours": list(options.working_hours),
         "working_days": sorted(options.working_days),
         "without_scanners": options.without_scanners,
+        "internal_only": [str(network) for network in options.internal_only],
+        "indicators": len(options.indicators),
         "tables": {
             name: {
                 "title": table.title,

@@ -241,6 +241,7 @@ _ABOUT = _object(
     until=_or_null(_TIME), begin=_or_null(_TIME), end=_or_null(_TIME), flows=_COUNT_OR_NULL,
     logged=_COUNT, erroneous=_COUNT, timeout=_SECONDS, timezone=_TEXT,
     working_hours=_list(_COUNT), working_days=_list(_COUNT), without_scanners=_FLAG,
+    internal_only=_list(_TEXT), indicators=_COUNT,
     tables=_object(
         **{
             name: _object(title=_TEXT, unit=_TEXT, vantage=_TEXT, note=_TEXT, columns=_COLUMNS)

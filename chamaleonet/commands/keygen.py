@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
-    from chamaleonet.log.keyfile import write_key
+    from chamaleonet.log.anonymise.keyfile import write_key
 
     write_key(options.file)
     return 0

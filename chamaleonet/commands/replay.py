@@ -134,8 +134,8 @@ def _anonymiser(options: argparse.Namespace, settings: Settings) -> Any:
     """Return what replaces addresses, None where they stay as they are."""
     if not options.anonymise:
         return None
-    from chamaleonet.log.anonymise import Anonymiser
-    from chamaleonet.log.keyfile import read_key
+    from chamaleonet.log.anonymise.anonymiser import Anonymiser
+    from chamaleonet.log.anonymise.keyfile import read_key
 
     return Anonymiser(
         read_key(options.key), addresses=options.anonymise, internal=settings.internal

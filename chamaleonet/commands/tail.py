@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     from chamaleonet import config
     from chamaleonet.flows.transitions import VERDICTS
-    from chamaleonet.log.endpoint import Endpoint
-    from chamaleonet.log.tail import tail
+    from chamaleonet.log.stream.endpoint import Endpoint
+    from chamaleonet.log.stream.tail import tail
 
     stream = config.load(options.config).stream if options.config else config.Stream()
     named = {state.label: state for state in VERDICTS}

@@ -144,8 +144,8 @@ def are_missing() -> bool:
 def _dependencies() -> Iterator[bytes]:
     package = Path(__file__).parent.parent
     for room in _ROOMS:
-        for source in sorted((package / room).glob("*.py")):
-            yield source.name.encode()
+        for source in sorted((package / room).rglob("*.py")):
+            yield str(source.relative_to(package)).encode()
             yield source.read_bytes()
     for name in _COMPILERS:
         found = PathFinder.find_spec(name)

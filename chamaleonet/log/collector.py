@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chamaleonet.flows.decode import Decoder
-    from chamaleonet.log.reader import Message
     from chamaleonet.log.sinks import CountSink, EventSink, FlowSink, PacketSink
+    from chamaleonet.log.stream.reader import Message
 
 SETTLE = 200_000_000  # ns that a packet waits for its verdict
 MOST_HELD = 1_000_000  # packets that wait at most

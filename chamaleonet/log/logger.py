@@ -26,24 +26,24 @@ from chamaleonet.capture.ring import Ring
 from chamaleonet.errors import UserError
 from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.records import FLOW
-from chamaleonet.log.anonymise import Anonymiser
+from chamaleonet.log.anonymise.anonymiser import Anonymiser
+from chamaleonet.log.anonymise.keyfile import read_key
 from chamaleonet.log.collector import SETTLE, Collector, warm_up
 from chamaleonet.log.departed import Departed, names_of
-from chamaleonet.log.endpoint import Endpoint
-from chamaleonet.log.events import EventLog
+from chamaleonet.log.events.jsonl import EventLog
+from chamaleonet.log.events.syslog import Syslog
 from chamaleonet.log.flowtext import flow_texts
-from chamaleonet.log.keyfile import read_key
 from chamaleonet.log.pcapng import open_pcapng
-from chamaleonet.log.reader import VerdictReader
 from chamaleonet.log.store import Retention, Rotation, Store, StoreError
-from chamaleonet.log.syslog import Syslog
+from chamaleonet.log.stream.endpoint import Endpoint
+from chamaleonet.log.stream.reader import VerdictReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chamaleonet.config import Config
-    from chamaleonet.log.position import Position
     from chamaleonet.log.sinks import EventSink
+    from chamaleonet.log.stream.position import Position
 
 log = logging.getLogger(__name__)
 

@@ -49,8 +49,7 @@ def test_findings_and_their_evidence(report, tmp_path):
 
 
 def test_an_empty_list_has_its_columns(report, tmp_path):
-    assert report["tables"]["simultaneous"] == []
-    write_csv(report, tmp_path)
+    write_csv(report | {"tables": report["tables"] | {"simultaneous": []}}, tmp_path)
     header = (tmp_path / "simultaneous.csv").read_text().strip()
     assert header == ",".join(schema.columns(("simultaneous",)))
 

@@ -11,7 +11,7 @@ from chamaleonet.flows.engine import Engine, Settings
 from chamaleonet.flows.records import Change, Role
 from chamaleonet.flows.transitions import ERRONEOUS, HEALTHY, State
 from chamaleonet.log.collector import Collector
-from chamaleonet.log.reader import Message
+from chamaleonet.log.stream.reader import Message
 from tests.log.build import flow as flow_record
 from tests.traffic import (
     ACK,

@@ -21,8 +21,8 @@ from chamaleonet.flows.records import SLAB_BYTES, Change, Role
 from chamaleonet.flows.transitions import ERRONEOUS
 from chamaleonet.log.collector import Collector
 from chamaleonet.log.flowlog import open_flow_log
-from chamaleonet.log.packing import pack_packet
 from chamaleonet.log.pcapng import open_pcapng
+from chamaleonet.log.stream.packing import pack_packet
 from tests.log.test_pcapng import read
 from tests.traffic import ICMP, ICMPV6, SECOND, SYN, TCP, UDP, Record, batch, ethernet, ip
 

@@ -18,11 +18,11 @@ import pytest
 
 from chamaleonet.capture.files import open_capture
 from chamaleonet.flows.records import Change
-from chamaleonet.log.endpoint import Endpoint
-from chamaleonet.log.spool import Spool
-from chamaleonet.log.stream import VerdictStream
+from chamaleonet.log.stream.endpoint import Endpoint
+from chamaleonet.log.stream.producer import VerdictStream
+from chamaleonet.log.stream.spool import Spool
 from tests.log.build import START, captured, event, flow
-from tests.log.test_stream import NO_FLOWS, until
+from tests.log.stream.test_producer import NO_FLOWS, until
 
 RUN = (
     "import sys; from chamaleonet import config; from chamaleonet.log import logger;"
@@ -150,7 +150,7 @@ def test_killed_fifty_times_it_has_logged_each_flow_once(tmp_path, start, seed):
     for _ in range(KILLS):
         process = start(configuration)
         if dice.random() < 0.8:  # else it may be killed while it starts
-            until(lambda: stream.consumers == 1 or process.poll() is not None)
+            until(lambda process=process: stream.consumers == 1 or process.poll() is not None)
         time.sleep(dice.uniform(0, 0.4))
         process.kill()
         _, errors = process.communicate()

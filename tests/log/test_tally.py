@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from chamaleonet.flows.records import FLOW, Direction
 from chamaleonet.flows.transitions import HEALTHY, State
-from chamaleonet.log.anonymise import Anonymiser
+from chamaleonet.log.anonymise.anonymiser import Anonymiser
 from chamaleonet.log.arrow import HEALTHY_SCHEMA, ParquetEncoder, healthy_batch
-from chamaleonet.log.endpoint import Endpoint
 from chamaleonet.log.healthy import COLUMNS, DELAYS
-from chamaleonet.log.messages import MessageError
-from chamaleonet.log.packing import pack_count, unpack_counts
+from chamaleonet.log.stream.endpoint import Endpoint
+from chamaleonet.log.stream.messages import MessageError
+from chamaleonet.log.stream.packing import pack_count, unpack_counts
 from chamaleonet.log.tally import COUNT, MINUTE, NO_REPLY, Tally
 from chamaleonet.units import network
 from tests.log.build import SECOND, START, flow, words
-from tests.log.streams import consumer, greet, producer, take
+from tests.log.stream.streams import consumer, greet, producer, take
 
 C, S = "10.0.0.1", "192.0.2.9"
 

@@ -62,11 +62,11 @@ def _is_bogus(pair: Pair) -> bool:
     return pair.outside and bogon(pair.server) is not None
 
 
-def _confidence(pairs: list[Pair], lasting: dict[Pair, float]) -> float:
+def _confidence(pairs: list[Pair], sure_of: dict[Pair, float]) -> float:
     """Return how sure it is that a server is no resolver for these clients; 0 for not at all."""
     if _is_bogus(pairs[0]):
         return 0.5 + 0.5 * grown(sum(pair.requests for pair in pairs), BOGUS)
-    asking = [pair for pair in pairs if pair.requests >= A_CLIENT and pair in lasting]
+    asking = [pair for pair in pairs if pair.requests >= A_CLIENT and pair in sure_of]
     queries = sum(pair.requests for pair in asking)
     by_rhythm = max((pair.regularity for pair in asking if pair.regular), default=0.0)
     seconds = (max(pair.last for pair in pairs) - min(pair.first for pair in pairs)) / SECOND
@@ -81,7 +81,7 @@ def _confidence(pairs: list[Pair], lasting: dict[Pair, float]) -> float:
                 sure = max(sure, 0.7 + 0.3 * share)
         elif queries >= ALONE and flows / failed >= ALONE_SHARE:
             sure = max(sure, _ALONE_CONFIDENCE)
-    return sure * grown(queries, DEAD / 2) * max(lasting[pair] for pair in asking)
+    return sure * grown(queries, DEAD / 2) * max(sure_of[pair] for pair in asking)
 
 
 def tell(group: Group) -> Diagnosis:

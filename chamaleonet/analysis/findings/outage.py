@@ -94,8 +94,12 @@ def _of_table(case: Case) -> list[_Event]:
     """Return the events of the table that are no matter of load."""
     by_aggregate: dict[tuple[Any, ...], list[_Event]] = {}
     members: dict[tuple[Any, ...], int] = {}
-    for row in case.tables["simultaneous"]:
+    rows = case.tables["simultaneous"]
+    failing = _still_failing(case, rows)
+    for row in rows:
         event = _event(row, case.end)
+        if event.network and (row["network"], event.begin) not in failing:
+            continue
         its = by_aggregate.setdefault((event.network, event.service), [])
         # What begins near the end of a bin goes on beginning in the next one.
         if its and event.begin <= its[-1].end:
@@ -113,6 +117,26 @@ def _of_table(case: Case) -> list[_Event]:
             else event.service is not None and _fails(case, event)
         )
     ]
+
+
+def _still_failing(case: Case, rows: list[dict[str, Any]]) -> set[tuple[str, int]]:
+    """Return network and bin of events of which enough servers are left: sweeps are explained.
+
+    One look at all events, for those at each of them take long.
+    """
+    bins = sorted({nanoseconds(datetime.fromisoformat(row["time"])) for row in rows})
+    if not bins:
+        return set()
+    flows = case.unexplained()
+    flows = flows.mutate(bin=floor(flows["first"], BIN))
+    flows = flows.filter(flows.erroneous, flows.bin.isin(bins))
+    servers = flows.select("server", "bin").distinct()
+    servers = servers.mutate(network=aggregate(servers.server))
+    many = servers.group_by("network", "bin").having(servers.count() >= SERVERS).aggregate()
+    return {
+        (cidr(row["network"]), row["bin"])
+        for row in case.logs.rows(many.order_by("network", "bin"))
+    }
 
 
 def _event(row: dict[str, Any], log_end: int) -> _Event:

@@ -56,7 +56,15 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
+    environment.filters["prose"] = _prose
     return environment.from_string(_file("report.html.j2"))
+
+
+def _prose(text: str) -> Markup:
+    """Return text with what stands between backquotes as code."""
+    code = Markup("<code>{}</code>")
+    parts = text.split("`")
+    return Markup().join(code.format(part) if n % 2 else part for n, part in enumerate(parts))
 
 
 def _file(name: str) -> str:

@@ -32,8 +32,11 @@ save.addEventListener("click", () => {
 // Charts: the value nearest to the pointer tells what it is; arrow keys go from one to the next.
 const tip = document.getElementById("tip");
 const NEAR = 40; // pixels
+let told = null; // the mark that the tip is of
 
-function place(x, y) {
+function place() {
+  const box = told.getBoundingClientRect();
+  const [x, y] = [box.x + box.width / 2, box.y];
   tip.hidden = false;
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(Math.max(x - width / 2, 6), root.clientWidth - width - 6);
@@ -55,14 +58,14 @@ function equip(svg) {
   function show(index) {
     if (at >= 0) marks[at].classList.remove("at");
     at = index;
-    if (at < 0) {
+    told = at < 0 ? null : marks[at];
+    if (!told) {
       tip.hidden = true;
       return;
     }
-    marks[at].classList.add("at");
+    told.classList.add("at");
     tip.textContent = tips[at];
-    const box = marks[at].getBoundingClientRect();
-    place(box.x + box.width / 2, box.y);
+    place();
   }
 
   function nearest(x, y) {
@@ -104,7 +107,7 @@ function equip(svg) {
   });
 }
 document.querySelectorAll("svg").forEach(equip);
-addEventListener("scroll", () => (tip.hidden = true), { passive: true });
+addEventListener("scroll", () => told && place(), { passive: true });
 
 // Tables: click a header to sort, type to filter.
 const key = (row, column) => {

@@ -168,4 +168,6 @@ def _facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("time zone of hours of the week", words.text(about["timezone"])),
         ("working hours", f"{begin}:00 to {end}:00"),
         ("flows begun by scanners", "left out" if about["without_scanners"] else "included"),
+        ("internal-only prefixes", words.value(about["internal_only"])),
+        ("listed addresses and networks", words.count(about["indicators"])),
     ]

@@ -101,9 +101,11 @@ def clients(logs: Logs) -> list[str]:
 
 def find(logs: Logs) -> Found:
     """Return the clients of more than FEW_SERVERS servers, and who of them is a scanner."""
-    fan_out = logs.keep(_fan_out(logs.tried))
-    contacts = logs.keep(_contacts(logs.tried.semi_join(fan_out, "client")))
+    many = logs.keep(_many(logs.tried))
+    contacts = logs.keep(_contacts(logs.tried.semi_join(many, "client")))
     scopes = logs.keep(_scopes(contacts))
+    services = scopes.group_by("client").aggregate(services=scopes.count())
+    fan_out = logs.keep(many.inner_join(services, "client"))
     # A client's servers are of its own IP version, so each version is ordered in its own way.
     contacts = contacts.inner_join(scopes, ["client", "service"])
     six = is_ipv6(contacts.server)
@@ -112,18 +114,20 @@ def find(logs: Logs) -> Found:
         contacts.filter(six).mutate(key=ipv6_digits(contacts.server)),
     )
     runs = ibis.union(*map(_runs, keys))
-    longest = runs.inner_join(scopes, "scope").group_by("client").aggregate(
-        ascending=runs.ascending.max(), descending=runs.descending.max()
+    longest = (
+        runs.inner_join(scopes, "scope")
+        .group_by("client")
+        .aggregate(ascending=runs.ascending.max(), descending=runs.descending.max())
     )
     return Found(fan_out, logs.keep(fan_out.inner_join(longest, "client")))
 
 
-def _fan_out(tried: ir.Table) -> ir.Table:
+def _many(tried: ir.Table) -> ir.Table:
+    """Return the clients of many servers; their services would cost as much to count here."""
     many = tried.group_by("client").having(tried.server.nunique() > FEW_SERVERS)
     return many.aggregate(
         direction=tried.direction.max(),
         servers=tried.server.nunique(),
-        services=tried.service.nunique(),
         flows=tried.count(),
         failed=tried.verdict.isin(FAILED).sum(),
         erroneous=tried.erroneous.sum(),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chamaleonet.errors import UserError
-from chamaleonet.log.position import Position  # noqa: TC001 (pydantic looks it up)
 from chamaleonet.log.store import layout
+from chamaleonet.log.stream.position import Position  # noqa: TC001 (pydantic looks it up)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from chamaleonet.log.position import Position
     from chamaleonet.log.store.appendfile import Rotation
     from chamaleonet.log.store.retention import Retention
+    from chamaleonet.log.stream.position import Position
 
 log = logging.getLogger(__name__)
 

@@ -116,8 +116,8 @@ class Page:
         *, width: int = 1280, height: int = 900, dark: bool = False, script: bool = True,
     ) -> None:  # fmt: skip
         self._browser = browser
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = browser.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = browser.call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
@@ -170,14 +170,19 @@ class Page:
             for each in self._told(kind)
         ]
 
-    def screenshot(self, *, whole: bool = False) -> bytes:
-        """Return a PNG of the window, or of the whole page."""
-        picture = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+    def screenshot(self) -> bytes:
+        """Return a PNG of the window."""
+        self.call("Page.bringToFront")  # what is behind is not painted
+        picture = self.call("Page.captureScreenshot")
         return base64.b64decode(picture["data"])
 
     def pdf(self) -> bytes:
         """Return the page as printed."""
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])
+
+    def close(self) -> None:
+        """Close the page."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def _told(self, method: str) -> list[dict[str, Any]]:
         return [

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from backports import zstd
 
 from chamaleonet.capture.files import open_capture
-from chamaleonet.log.position import Position
 from chamaleonet.log.store import Retention, Rotation, Store
 from chamaleonet.log.store.layout import Stage, scan
+from chamaleonet.log.stream.position import Position
 from chamaleonet.log.tally import COUNT, NO_REPLY
 from tests.log.build import SECOND, START, captured, flow
 

@@ -5,13 +5,13 @@ import os
 import pytest
 
 from chamaleonet.errors import UserError
-from chamaleonet.log.position import Position
 from chamaleonet.log.store import StoreError, finish
 from chamaleonet.log.store.commit import Commit
+from chamaleonet.log.stream.position import Position
 from tests.log.build import START
 from tests.log.store.build import (
-    LABELS,
     HOUR,
+    LABELS,
     Inline,
     complete,
     contents,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chamaleonet.log.position import Position
 from chamaleonet.log.store.commit import Commit, read_commit
+from chamaleonet.log.stream.position import Position
 
 _uint64 = st.integers(0, 2**64 - 1)
 

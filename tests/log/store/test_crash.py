@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from chamaleonet.errors import UserError
-from chamaleonet.log.position import Position
 from chamaleonet.log.store import StoreError, finish
+from chamaleonet.log.stream.position import Position
 from tests.log.build import SECOND, START
 from tests.log.store.build import (
     LABELS,

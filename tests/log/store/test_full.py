@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from chamaleonet.log.position import Position
 from chamaleonet.log.store import StoreError
+from chamaleonet.log.stream.position import Position
 from tests.log.build import SECOND, START
 from tests.log.store.build import complete, contents, each_once, feed, open_store, seq, unfinished
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from chamaleonet.errors import UserError
-from chamaleonet.log.position import Position
 from chamaleonet.log.store import StoreError
+from chamaleonet.log.stream.position import Position
 from tests.log.build import SECOND, START
 from tests.log.store.build import (
     HOUR,

@@ -1,0 +1,1 @@
+"""Other addresses: Crypto-PAn in records and in packets (docs/privacy.md)."""

@@ -1,0 +1,1 @@
+"""What others read: JSON Lines and syslog (docs/events.md)."""
