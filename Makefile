@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 # Open vSwitch, Mininet and the ordinary tools that make traffic and read captures.
 PACKAGES := openvswitch-switch mininet iproute2 ethtool iputils-ping curl dnsmasq-base \
 	bind9-dnsutils tcpdump tcpreplay tshark openssl
+# What the report's tests need besides: a browser, and Java for Spark.
+TEST_PACKAGES := chromium default-jre-headless
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench docs clean
@@ -18,7 +20,7 @@ help: ## show this
 demo: $(VENV)/installed packages ## a small campus on a real switch, judged live for 30 s
 	deploy/as-root $(BIN)/chamaleonet demo
 
-test: $(VENV)/installed packages .tools/promtool $(VENV)-ryu/installed ## run all tests
+test: $(VENV)/installed packages test-packages .tools/promtool $(VENV)-ryu/installed ## run all tests
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/installed ## style, types, the direction of imports, generated documentation
@@ -33,6 +35,8 @@ bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	-$(BIN)/pip install --quiet '.[bench]'
 	$(BIN)/python -m benchmarks.replay
 	deploy/as-root $(BIN)/python -m benchmarks.live
+	deploy/as-root $(BIN)/python -m benchmarks.logger
+	$(BIN)/python -m benchmarks.report
 
 docs: $(VENV)/installed ## write the generated parts of docs/
 	$(BIN)/python docs/generate.py
@@ -41,9 +45,12 @@ clean: ## remove all that was made here
 	rm -rf $(VENV) $(VENV)-ryu .tools build dist .coverage* .*_cache benchmarks/.data
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: packages
+.PHONY: packages test-packages
 packages:
 	@deploy/install-packages $(PACKAGES)
+
+test-packages:
+	@deploy/install-packages $(TEST_PACKAGES)
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { deploy/install-packages python3-venv && $(PYTHON) -m venv --clear $(VENV); }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from chamaleonet.demo import programs
@@ -50,9 +52,17 @@ def test_the_verdicts_are_those_expected(pipeline, tmp_path):
     assert 0 < told["logger_packets"] < told["controller_packets"] < told["switch_packets"]
     assert told["redirect_rules_installed"] >= 6
     assert told["verdict_delay_ms"]["p50"] > 0
-    assert {Path(path).suffix for path in told["files"]} == {".pcapng", ".parquet"}
+    assert {Path(path).name.partition("Z.")[2] for path in told["files"]} == {
+        "pcapng.zst", "flows.parquet", "healthy.parquet",
+    }  # fmt: skip
+    [counters] = [path for path in told["files"] if path.endswith(".healthy.parquet")]
+    rows = pq.ParquetFile(counters).read().to_pylist()
+    answered = sum(row["flows"] for row in rows if row["verdict"] == "answered")
+    assert answered == told["verdicts"]["answered"]
+    assert {row["client_packets"] for row in rows} == {None}, "the switch kept them back"
+    assert told["expected"].keys() <= set(re.findall(r"\w+", Path(told["report"]).read_text()))
     _nothing_left()
-    shutil.rmtree(Path(told["files"][0]).parents[1])
+    shutil.rmtree(Path(told["report"]).parent)
 
 
 def test_interrupted_it_cleans_up():

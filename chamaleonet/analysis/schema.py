@@ -102,10 +102,12 @@ _LEAKED = {"end": _one_of("client", "server"), "prefix": _TEXT}
 
 TABLES: dict[str, Schema] = {
     "verdicts": _rows(
-        direction=_one_of(*(direction.label for direction in Direction), "all"),
+        direction=_one_of(*(direction.label for direction in Direction)),
         protocol=_TEXT,
-        verdict=_one_of(*(state.label for state in VERDICTS), "erroneous", "all"),
-        flows=_COUNT, share=_SHARE_OR_NULL, packets=_COUNT, packet_share=_SHARE_OR_NULL,
+        verdict=_one_of(*(state.label for state in VERDICTS)),
+        flows=_COUNT, share=_SHARE_OR_NULL, erroneous_share=_SHARE_OR_NULL,
+        packets=_COUNT_OR_NULL, packet_share=_SHARE_OR_NULL,
+        erroneous_packet_share=_SHARE_OR_NULL,
     ),
     "health": _object(all=_HEALTH, web=_HEALTH),
     "host_pairs": _object(

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,25 @@ def _run(console: Console, directory: Path, seconds: int, pipeline: str) -> dict
             "redirect_rules_installed": added,
             "verdict_delay_ms": delays,
             "files": sorted(map(str, programs.logs.rglob("chamaleonet-*"))),
+            **_report(console, programs.logs, directory / "report.html"),
             "metrics": excerpt,
         }
     finally:
         if not any((directory / "log").rglob("*")):
             shutil.rmtree(directory)
+
+
+def _report(console: Console, logs: Path, page: Path) -> dict[str, Any]:
+    """Write the report of what was logged; return where it is, and what it found."""
+    if find_spec("ibis") is None:
+        console.print("no report: pip install 'chamaleonet[report]'")
+        return {"report": None, "findings": []}
+    from chamaleonet.analysis import report
+    from chamaleonet.analysis.table import Options
+
+    console.print("making the report")
+    document = report.run(logs, report.Outputs(page), Options(timeout=TIMEOUT))
+    return {"report": str(page), "findings": [each["cause"] for each in document["findings"]]}
 
 
 def _make_traffic(console: Console, traffic: Traffic, programs: Programs, seconds: int) -> None:
@@ -201,6 +216,9 @@ def _print(console: Console, result: dict[str, Any], excerpt: list[str]) -> None
     console.print(f"deadline to rule confirmed     p50 {delay['p50']} ms, p99 {delay['p99']} ms")
     for path in result["files"]:
         console.print(f"written                        {path}", soft_wrap=True)
+    for cause in result["findings"]:
+        console.print(f"found                          {cause}", soft_wrap=True)
+    console.print(f"report                         {result['report']}", soft_wrap=True)
     console.print("metrics, an excerpt:")
     for line in excerpt:
         console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)

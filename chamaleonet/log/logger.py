@@ -62,6 +62,12 @@ def _anonymiser(config: Config) -> Anonymiser:
     )
 
 
+def _ring(interface: str) -> Ring:
+    # Large blocks: what a batch costs is shared by thousands of packets. They wait for their
+    # verdicts much longer than the ring may keep a block.
+    return Ring(interface, blocks=64, block_bytes=1 << 20, retire=50)
+
+
 class Logger:
     """One run of the packet logger.
 
@@ -89,7 +95,7 @@ class Logger:
             decoder = Decoder(config.internal)
             warm_up(self._anonymiser.packet_sink(open_pcapng("/dev/null")), decoder)
             flow_texts(self._anonymiser.flows(np.zeros(1, FLOW)))
-            self._ring = Ring(settings.interface) if settings.interface is not None else None
+            self._ring = _ring(settings.interface) if settings.interface is not None else None
             if self._ring is not None:
                 stack.callback(self._ring.close)
             self._syslog = None

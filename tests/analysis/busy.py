@@ -24,7 +24,7 @@ def busy(*, days: int = 3, seed: int = 1) -> Logs:
     logs = Logs()
     background(logs, hours=24 * days, hosts=25, failures=0.05, seed=seed)
     stale_server(logs, times=1000, begin=60, jitter=0.3)
-    stale_server(logs, "fd00::12", "2001:db8:5::9", 443, period=600, times=300, jitter=1)
+    stale_server(logs, "fd00::12", "2001:db8:5::9", 443, period=600, times=300, begin=60, jitter=1)
     scan(logs, begin=10 * HOUR)
     scan(logs, "10.1.0.9", addresses(150, "198.51.100.0/24"), 445, begin=20 * HOUR)
     outage(logs, begin=DAY + 10 * HOUR)

@@ -1,19 +1,21 @@
-"""Logs opened by each engine."""
+"""Logs opened by each engine, and reports."""
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chamaleonet.analysis.report import Outputs, run
 from chamaleonet.analysis.source import Logs
+from chamaleonet.analysis.table import Options
+from tests.analysis import synthetic
+from tests.analysis.busy import busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.analysis import synthetic
 
 
 @pytest.fixture
@@ -53,3 +55,22 @@ def spark() -> Iterator[None]:
     session.sparkContext.setLogLevel("OFF")
     yield
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def busy_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a log with something for every table."""
+    return busy().write(tmp_path_factory.mktemp("busy"))
+
+
+@pytest.fixture(scope="session")
+def busy_report(busy_log: Path) -> dict[str, Any]:
+    """Return the report of ``busy_log``; not to be changed."""
+    return run(busy_log, Outputs(), Options())
+
+
+@pytest.fixture(scope="session")
+def empty_report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the report of a log without a row; not to be changed."""
+    path = tmp_path_factory.mktemp("empty") / "flows.parquet"
+    return run(synthetic.Logs().write_file(path), Outputs(), Options())

@@ -82,13 +82,19 @@ class Suppressed:
     finding: Finding
     suppression: Suppression
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        names = ("kind", "flows", "share", "hosts", "cause")
+        of_finding = {name: getattr(self.finding, name) for name in names}
+        return of_finding | _terms(self.suppression)
+
 
 @dataclass(frozen=True)
 class Findings:
     """What the rules found.
 
     Attributes:
-        findings: those of most flows first.
+        findings: those that explain most first.
         suppressed: what is not to be shown.
         expired: suppressions that are over.
         erroneous: erroneous flows of the log.
@@ -104,6 +110,21 @@ class Findings:
     radiation: int
     machines: list[dict[str, Any]]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it: ``findings``, and what belongs to them."""
+        return {
+            "findings": [found.as_dict() for found in self.findings],
+            "explained": {
+                "erroneous": self.erroneous,
+                "share": self.explained,
+                "suppressed_share": self.suppressed_share,
+                "radiation_share": rounded_share(self.radiation, self.erroneous),
+            },
+            "machines": self.machines,
+            "suppressed": [each.as_dict() for each in self.suppressed],
+            "expired": [_terms(each) for each in self.expired],
+        }
+
     @property
     def explained(self) -> float | None:
         """The share of all erroneous flows that findings explain; None if there are none."""
@@ -117,20 +138,26 @@ class Findings:
         )
 
 
+def _terms(suppression: Suppression) -> dict[str, Any]:
+    return {"reason": suppression.reason, "until": suppression.until.isoformat()}
+
+
 def find(
     logs: Logs,
     options: Options,
     tables: Mapping[str, Any],
     *,
+    rules: Sequence[Rule] = RULES,
     today: date | None = None,
     on_rule: Callable[[str], object] = lambda kind: None,  # noqa: ARG005
 ) -> Findings:
-    """Ask all rules.
+    """Ask the rules.
 
     Args:
         logs: the log.
         options: with ``indicators`` and ``suppressions``.
         tables: values of the report's tables by name; ``scanners`` and ``simultaneous`` are needed.
+        rules: to be asked, in this order.
         today: when suppressions are looked at; by default the day that it is in UTC.
         on_rule: is called with each rule's kind before it is asked.
 
@@ -143,7 +170,7 @@ def find(
     findings: list[Finding] = []
     suppressed: list[Suppressed] = []
     machines = _Machines()
-    for rule in RULES:
+    for rule in rules:
         on_rule(rule.kind)
         groups = rule.find(case)
         for group in groups:
@@ -155,7 +182,7 @@ def find(
                 else:
                     suppressed.append(Suppressed(found, suppression))
         case.explain(row for group in groups for row in group.evidence)
-    findings.sort(key=lambda found: (-found.flows, found.kind, found.cause))
+    findings.sort(key=lambda found: (-found.erroneous, -found.flows, found.kind, found.cause))
     return Findings(
         findings=findings,
         suppressed=suppressed,
@@ -196,8 +223,10 @@ class _Machines:
                 self._kinds.setdefault(row.host, {})[kind] = None
 
     def first(self, erroneous: int) -> list[dict[str, Any]]:
-        """Return the hosts of most flows."""
-        hosts = sorted(self._flows, key=lambda host: (-self._flows[host], host))[:MACHINES]
+        """Return the hosts of most erroneous flows, and of these with most flows."""
+        hosts = sorted(
+            self._flows, key=lambda host: (-self._erroneous[host], -self._flows[host], host)
+        )[:MACHINES]
         return [
             {
                 "host": host,

@@ -27,6 +27,8 @@ LEAST = 5  # attempts on a service, of all clients together: fewer are no eviden
 MOST = 20_000  # pairs looked at one by one, those with most attempts
 STEADY = 20  # requests per flow: the client goes on asking from one port
 POLLS_SINCE_REPLY = 60  # as POLLS, where replies came before: those may only be rare
+# Local protocols that tell more than they ask: DHCP, NetBIOS datagrams.
+_TELLING = ("udp/67", "udp/68", "udp/138", "udp/546", "udp/547")
 _MEAN_ONLY = 0.9  # its regularity, for the log tells but its mean period
 
 
@@ -82,6 +84,11 @@ class Pair:
         return self.polls >= least and self.regularity >= REGULAR
 
     @property
+    def unheard(self) -> bool:
+        """Whether the client may be telling something and not ask for an answer."""
+        return self.steady and not self.icmp
+
+    @property
     def share(self) -> float | None:
         """The pair's share of all that the client asked on the service meanwhile."""
         return None if self.answered is None else self.flows / (self.failed + self.answered)
@@ -130,7 +137,9 @@ def dead_pairs(case: Case) -> list[Pair]:
         At most MOST pairs of services with LEAST attempts, those of most attempts, by server and
         service.
     """
-    pairs = case.pairs
+    # The broadcast address of a subnet that nobody configured answers by nobody in particular.
+    is_broadcast = case.pairs.server.endswith(".255") & ~case.pairs.service.startswith("tcp")
+    pairs = case.pairs.filter(case.pairs.service.notin(_TELLING), ~is_broadcast)
     # A TCP client sends its SYN again by itself; any other request is one of its own.
     is_tcp = pairs.service.startswith("tcp")
     pairs = pairs.mutate(attempts=ibis.ifelse(is_tcp, pairs.flows, pairs.requests))

@@ -1,7 +1,9 @@
 """A DNS accelerator: it asks several resolvers at once, takes the first answer and closes.
 
-What the others answer comes to a closed socket, and is answered by port unreachable. Where an
-answer is so late that its query is forgotten, it makes a flow of its own, from the resolver.
+What the others answer comes to a closed socket, and is answered by port unreachable. Of that the
+log has the answers that came when their query was forgotten, which are flows of their own, from
+the resolver; queries that were answered after the timeout; and, where ``replay --all-flows`` made
+it, all queries.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
+from chamaleonet.analysis.findings.case import REPLIED
 from chamaleonet.analysis.findings.finding import Diagnosis, Evidence, Group, by_flows, grown
 from chamaleonet.analysis.findings.port_unreachable_reflection import unreachable
 from chamaleonet.analysis.findings.words import count, listing, who
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     from chamaleonet.analysis.findings.case import Case
 
 KIND = "dns_accelerator"
-LATE = 10  # answers of a host
+LATE = 10  # answers of a host that came late, or queries where all are logged
+_AT_ONCE = 0.5  # confidence where queries were parallel, but no answer is known to have been late
 RESOLVERS = 2, 16  # that a host asks; from more, the answers are an attack's: nobody asked for them
 PORTS = 0.5  # distinct ports per answer: a resolver's come to the ports that asked, always others
 MOST = 5000  # rows of evidence, those of most flows
@@ -30,8 +34,8 @@ _DNS = 53
 
 
 def find(case: Case) -> list[Group]:
-    """Return hosts that several resolvers answer too late."""
-    pairs = _refused(case).union(_late(case))
+    """Return hosts that several resolvers answer too late, or at once."""
+    pairs = _refused(case).union(_at_once(case))
     hosts = pairs.group_by("host").aggregate(
         flows=pairs.flows.sum(), ports=pairs.ports.sum(), resolvers=pairs.resolver.nunique()
     )
@@ -41,6 +45,8 @@ def find(case: Case) -> list[Group]:
         hosts.resolvers.between(*RESOLVERS),
     )
     found = pairs.semi_join(hosts, "host").order_by(ibis.desc("flows"), "host", "client", "server")
+    rows = case.logs.rows(found.limit(MOST))
+    late = sum(row["late"] for row in rows)
     evidence = [
         Evidence(
             host=row["host"],
@@ -52,9 +58,9 @@ def find(case: Case) -> list[Group]:
             requests=row["requests"],
             first=row["first"],
             last=row["last"],
-            detail="port unreachable" if row["erroneous"] else "late answers",
+            detail=f"{count(row['late'], 'late answer')}{', refused' if row['erroneous'] else ''}",
         )
-        for row in case.logs.rows(found.limit(MOST))
+        for row in rows
     ]
     evidence.sort(key=lambda row: row.host or "")
     hosts_evidence = [list(its) for _, its in groupby(evidence, lambda row: row.host)]
@@ -62,7 +68,7 @@ def find(case: Case) -> list[Group]:
     alike: dict[tuple[str, ...], list[Evidence]] = {}
     for its in hosts_evidence:
         alike.setdefault(tuple(sorted(map(_resolver, its))), []).extend(its)
-    return [Group(its) for its in alike.values()]
+    return [Group(its, {"late": late}) for its in alike.values()]
 
 
 def _resolver(row: Evidence) -> str:
@@ -76,15 +82,16 @@ def _refused(case: Case) -> ir.Table:
         client=flows.client.max(),
         server=flows.server.max(),
         service=ibis.null(str),
+        late=flows.count(),
         ports=flows.server_port.nunique(),
         **_sums(flows),
     )
 
 
-def _late(case: Case) -> ir.Table:
-    """Return queries that left one port for several resolvers at once and were answered late."""
+def _at_once(case: Case) -> ir.Table:
+    """Return answered queries that left one port for several resolvers at once."""
     flows = case.flows
-    flows = flows.filter(flows.service == f"udp/{_DNS}", flows.verdict == "recovered")
+    flows = flows.filter(flows.service == f"udp/{_DNS}", flows.verdict.isin(REPLIED))
     flows = flows.mutate(at=floor(flows["first"], SECOND))
     at_once = ["client", "client_port", "at"]
     parallel = flows.group_by(at_once).having(flows.server.nunique() > 1).aggregate()
@@ -93,6 +100,7 @@ def _late(case: Case) -> ir.Table:
         client=flows.client.max(),
         server=flows.server.max(),
         service=flows.service.max(),
+        late=(flows.verdict == "recovered").sum(),
         ports=flows.client_port.nunique(),
         **_sums(flows),
     )
@@ -113,10 +121,10 @@ def tell(group: Group) -> Diagnosis:
     hosts = by_flows(group.evidence, "host")
     resolvers = sorted({_resolver(row) for row in group.evidence})
     return Diagnosis(
-        0.9 * grown(group.flows, LATE / 2),
-        f"{who(hosts)} asked {listing(resolvers)} at once and closed the socket at"
-        f" the first answer: {count(group.flows, 'answer')} came too late. It is harmless, but"
-        f" each question costs {len(resolvers)} answers, and ICMP errors.",
+        (0.9 if group.about["late"] >= LATE else _AT_ONCE) * grown(group.flows, LATE / 2),
+        f"{who(hosts)} asked {listing(resolvers)} at once, to close the socket at the first answer:"
+        f" {count(group.flows, 'answer')} came in parallel or too late. It is harmless, but each"
+        " question costs several answers, and ICMP errors.",
         f"On {listing(hosts)} turn parallel queries of the DNS proxy off (dnsmasq: all-servers;"
         " others: “fastest” or “parallel” upstreams), or let it keep its sockets open for some"
         " seconds.",

@@ -19,7 +19,7 @@ SERVICES = ("udp/53", "tcp/53", "tcp/853", "udp/853")
 BOGUS = 5  # queries to an address where no resolver can be
 DEAD = 10  # to any other
 A_CLIENT = 3  # of one client
-SECONDS = 30  # what passes sooner was a trouble of the network
+SECONDS = 10  # what passes sooner was a trouble of the network
 # Of all that its clients ask. A client that has one dead resolver of two asks it for half, or
 # more; a recursive resolver asks each of many dead authoritative servers for next to nothing, and
 # one that only loses packets answers most.

@@ -65,6 +65,11 @@ class _Event:
     servers: int
     minimum: int
 
+    @property
+    def bins(self) -> range:
+        """The begins of the table's bins that it lies in."""
+        return range(self.begin, self.end, BIN)
+
     def joined(self, later: _Event) -> _Event:
         """Return one event of this and one that followed at once."""
         return replace(
@@ -95,17 +100,15 @@ def _of_table(case: Case) -> list[_Event]:
     by_aggregate: dict[tuple[Any, ...], list[_Event]] = {}
     members: dict[tuple[Any, ...], int] = {}
     rows = case.tables["simultaneous"]
-    failing = _still_failing(case, rows)
     for row in rows:
         event = _event(row, case.end)
-        if event.network and (row["network"], event.begin) not in failing:
-            continue
         its = by_aggregate.setdefault((event.network, event.service), [])
         # What begins near the end of a bin goes on beginning in the next one.
         if its and event.begin <= its[-1].end:
             event = its.pop().joined(event)
         its.append(event)
         members[event.network, event.service] = row["servers"]
+    failing = _still_failing(case, rows)
     return [
         event
         for key, its in by_aggregate.items()
@@ -113,29 +116,31 @@ def _of_table(case: Case) -> list[_Event]:
         if event.servers >= SERVERS
         and (
             event.servers >= MOST_OF_THEM * members[key]
+            and sum(failing.get((str(event.network), at), 0) for at in event.bins) >= SERVERS
             if event.network
             else event.service is not None and _fails(case, event)
         )
     ]
 
 
-def _still_failing(case: Case, rows: list[dict[str, Any]]) -> set[tuple[str, int]]:
-    """Return network and bin of events of which enough servers are left: sweeps are explained.
+def _still_failing(case: Case, rows: list[dict[str, Any]]) -> dict[tuple[str, int], int]:
+    """Return how many servers fail by network and bin, without what is explained, such as sweeps.
 
-    One look at all events, for those at each of them take long.
+    One look at all bins with events: to look at each event takes long.
     """
     bins = sorted({nanoseconds(datetime.fromisoformat(row["time"])) for row in rows})
     if not bins:
-        return set()
+        return {}
     flows = case.unexplained()
     flows = flows.mutate(bin=floor(flows["first"], BIN))
     flows = flows.filter(flows.erroneous, flows.bin.isin(bins))
     servers = flows.select("server", "bin").distinct()
     servers = servers.mutate(network=aggregate(servers.server))
-    many = servers.group_by("network", "bin").having(servers.count() >= SERVERS).aggregate()
+    counted = servers.group_by("network", "bin").having(servers.count() > 1)
+    counted = counted.aggregate(servers=servers.count())
     return {
-        (cidr(row["network"]), row["bin"])
-        for row in case.logs.rows(many.order_by("network", "bin"))
+        (cidr(row["network"]), row["bin"]): row["servers"]
+        for row in case.logs.rows(counted.order_by("network", "bin"))
     }
 
 
@@ -310,8 +315,8 @@ def tell(group: Group) -> Diagnosis:
     return Diagnosis(
         grown(about["servers"], about["minimum"] / 4),
         f"{count(about['servers'], 'server')} in {where} began to fail within minutes of"
-        f" {iso(about['begin'])}, for {count(about['clients'], 'client')}: more than chance"
-        f" allows, so not the servers but what leads to them failed. {over}",
+        f" {iso(about['begin'] // SECOND * SECOND)}, for {count(about['clients'], 'client')}: more"
+        f" than chance allows, so not the servers but what leads to them failed. {over}",
         f"Look at what changed at that time on the way to {where}: routes, links, firewall rules,"
         " provider.",
     )

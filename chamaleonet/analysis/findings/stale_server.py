@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from chamaleonet.analysis.findings.dead import Pair
 
 KIND = "stale_server"
+# Datagrams from one port to another may be a stream that nobody answers, too, the sooner they
+# follow each other.
+TELLING_PERIOD, _TELLING = 1.0, 0.4
 ALSO = 3  # flows of a client without a rhythm, which asks a server that others poll in vain
 SAME = 4  # servers with the same clients are one cause: a list of servers, not one of them
 
@@ -31,7 +34,11 @@ _OTHERS = (
 def find(case: Case) -> list[Group]:
     """Return servers that clients poll at a constant period and never get an answer from."""
     pairs = [pair for pair in case.dead if pair.service not in _OTHERS]
-    sure = lasting(case, [pair for pair in pairs if pair.regular])
+    regular = [pair for pair in pairs if pair.regular and not _is_stream(pair)]
+    sure = {
+        pair: certainty * (_TELLING if pair.unheard else 1)
+        for pair, certainty in lasting(case, regular).items()
+    }
     polled = []
     for its in by_server(pairs):
         if any(pair in sure for pair in its):
@@ -44,6 +51,10 @@ def find(case: Case) -> list[Group]:
                 ]
             )
     return [_group(its, sure) for its in by_cause(polled, least=SAME)]
+
+
+def _is_stream(pair: Pair) -> bool:
+    return pair.unheard and (pair.period or 0) < TELLING_PERIOD
 
 
 def _group(pairs: list[Pair], sure: dict[Pair, float]) -> Group:

@@ -25,7 +25,8 @@ def _plural(noun: str) -> str:
 def duration(seconds: float) -> str:
     """Return a duration in a unit that suits it: ``90 seconds``, ``1.5 hours``."""
     size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), _UNITS[-1])
-    return f"{float(f'{seconds / size:.2g}'):g} {unit}"
+    number = f"{float(f'{seconds / size:.2g}'):g}"
+    return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
 
 
 def who(addresses: Sequence[str], noun: str = "host") -> str:

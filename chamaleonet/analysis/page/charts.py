@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from chamaleonet.analysis.page.axes import Scale
 
-_LABEL, _VALUE = 132, 80  # beside horizontal bars
+_LABEL, _VALUE = 140, 80  # beside horizontal bars
 _BAR, _ROW = 18, 27  # heights of a bar, and of it with the space below
 _LETTERS = 20  # that a label beside a bar has room for
 _CELL = 0.9  # opacity that tells the largest value of a strip from none: 0.1 to 1

@@ -66,6 +66,10 @@ class AppendFile:
     def write(self, data: bytes | memoryview, /) -> int:
         """Take bytes, to be written by the next ``put``."""
         self._buffer += data
+        if len(self._buffer) >= _PIECE and self.path is not None:
+            # Sooner than it has to be, while it lies in the processor's cache.
+            with contextlib.suppress(OSError):  # the next ``put`` tells
+                self._write_out()
         return len(data)
 
     def flush(self) -> None:
@@ -85,6 +89,9 @@ class AppendFile:
             return
         if self.path is None:
             self._begin(now)
+        self._write_out()
+
+    def _write_out(self) -> None:
         done = 0
         try:
             while done < len(self._buffer):

@@ -21,25 +21,26 @@ _NO_TABLES = {"scanners": {"list": []}, "simultaneous": []}
 def find(opened) -> Callable[..., findings.Findings]:
     """Return a function that asks all rules about synthetic logs."""
 
-    def ask(logs, *, today=None, engine="duckdb", tables=None, **options) -> findings.Findings:
-        log, chosen = opened(logs, engine=engine), Options(**options)
+    def ask(logs, *, tables=None, rules=findings.RULES, today=None, **options) -> findings.Findings:
+        log, chosen = opened(logs), Options(**options)
         tables = tables or {name: compute(name, log, chosen).value for name in _NO_TABLES}
-        return findings.find(log, chosen, tables, today=today)
+        return findings.find(log, chosen, tables, rules=rules, today=today)
 
     return ask
 
 
 @pytest.fixture
 def find_one(find) -> Callable[..., findings.Finding | None]:
-    """Return a function like `find` that returns the one finding of a kind, None if there is none.
+    """Return a function that asks one rule and returns its one finding, None if there is none.
 
-    Tables are computed for the rules only that look at them: it takes as long as all the rest.
+    Tables are computed for the rules only that look at them.
     """
 
     def ask(kind, logs, **options) -> findings.Finding | None:
         if kind not in ("internal_scanner", "outage"):
             options["tables"] = _NO_TABLES
-        found = [each for each in find(logs, **options).findings if each.kind == kind]
+        rules = [rule for rule in findings.RULES if rule.kind == kind]
+        found = find(logs, rules=rules, **options).findings
         assert len(found) < 2
         return found[0] if found else None
 

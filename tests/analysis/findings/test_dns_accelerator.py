@@ -38,6 +38,17 @@ def test_one_resolver_after_the_other_is_none(find_one):
     assert find_one(KIND, logs) is None
 
 
+def test_queries_at_once_where_all_are_logged(find_one):
+    logs = Logs()
+    for n in range(20):
+        for resolver in ("203.0.113.1", "203.0.113.2"):
+            logs.flow(n * 30, "10.1.0.77", resolver, 53, protocol="udp", verdict="answered",
+                      client_port=50_000 + n)  # fmt: skip
+    found = find_one(KIND, logs)
+    assert (found.hosts, found.flows, found.erroneous) == (["10.1.0.77"], 40, 0)
+    assert found.confidence <= 0.5  # nobody knows that an answer came too late
+
+
 def test_one_resolver_alone_is_none(find_one):
     logs = Logs()
     synthetic.accelerator(logs, resolvers=("203.0.113.1", "203.0.113.2"), questions=40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import date
 from ipaddress import ip_network
@@ -10,6 +11,7 @@ import pytest
 
 from chamaleonet.analysis import findings
 from chamaleonet.analysis.findings import RULES
+from chamaleonet.analysis.findings.finding import EVIDENCE_COLUMNS
 from chamaleonet.analysis.indicators import Indicator
 from chamaleonet.analysis.suppressions import Suppression
 from chamaleonet.analysis.table import Options
@@ -80,6 +82,25 @@ def test_the_machines_to_mend_first(find, planted):
     by_host = {row["host"]: row for row in machines}
     assert by_host["10.1.0.99"]["kinds"] == ["misaddressed_monitoring"]
     assert by_host["10.1.0.33"]["share"] == pytest.approx(254 / 2164, rel=0.01)
+
+
+def test_as_json(find, planted):
+    suppression = Suppression(kind="outage", until=date(2026, 12, 24), reason="known")
+    expired = Suppression(port=80, until=date(2026, 12, 1), reason="old")
+    found = find(
+        planted, indicators=LISTED, suppressions=(suppression, expired), today=date(2026, 12, 24)
+    )
+    document = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    keys = {"kind", "confidence", "flows", "share", "hosts", "evidence", "cause", "fix"}
+    assert {frozenset(each) for each in document["findings"]} == {frozenset(keys)}
+    for each in document["findings"]:
+        assert all(list(row) == list(EVIDENCE_COLUMNS) for row in each["evidence"])
+    (hidden,) = document["suppressed"]
+    assert (hidden["kind"], hidden["reason"], hidden["until"]) == ("outage", "known", "2026-12-24")
+    assert document["expired"] == [{"reason": "old", "until": "2026-12-01"}]
+    shares = document["explained"]
+    assert shares["share"] + shares["suppressed_share"] == pytest.approx(1)
+    assert (shares["erroneous"], shares["radiation_share"]) == (found.erroneous, 0)
 
 
 def test_engines_agree(opened, planted, spark):
@@ -227,6 +248,13 @@ def an_attack_by_resolvers(logs, draw):
                   client_port=53)  # fmt: skip
 
 
+def streams_and_broadcasts(logs, draw):
+    logs.flow(0, "10.2.0.17", "10.9.0.17", 5004, protocol="udp", attempts=400_000, spacing=0.02)
+    for n in range(280):
+        logs.flow(n * 300, "10.2.0.18", "10.2.0.255", 137, protocol="udp")
+        logs.flow(n * 300, "10.2.0.1", "10.2.0.18", 68, protocol="udp")
+
+
 def a_client_that_lost_its_link(logs, draw):
     for n in range(100):
         logs.flow(12 * HOUR + n, "10.2.0.16", f"198.18.7.{n % 10}", 443)
@@ -251,7 +279,7 @@ def refused_connections_here_and_there(logs, draw):
         ),
         (
             a_collector_in_use, a_ping_by_hand, a_watched_host_that_reboots,
-            what_is_watched_from_outside,
+            what_is_watched_from_outside, streams_and_broadcasts,
         ),
         (
             a_peer_to_peer_program, a_mail_server, a_trace_of_the_route, a_scan_from_outside,

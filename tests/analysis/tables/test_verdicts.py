@@ -35,32 +35,34 @@ def test_flows_packets_and_shares(opened):
     assert unanswered["packets"] == 8
     assert unanswered["share"] == pytest.approx(2 / 9)
     assert unanswered["packet_share"] == pytest.approx(8 / 39)
-    erroneous = rows["all", "all", "erroneous"]
-    assert erroneous["flows"] == 3
-    assert erroneous["share"] == pytest.approx(3 / 11)
-    assert erroneous["packet_share"] == pytest.approx(9 / 42)
-    assert rows["inbound", "all", "refused"]["share"] == 1
+    assert unanswered["erroneous_share"] == pytest.approx(2 / 9)
+    assert unanswered["erroneous_packet_share"] == pytest.approx(8 / 39)
+    answered = rows["outbound", "tcp", "answered"]
+    assert answered["share"] == pytest.approx(6 / 9)
+    assert answered["erroneous_share"] == unanswered["erroneous_share"], "of the same traffic"
+    assert rows["outbound", "udp", "icmp_error"]["erroneous_share"] == 1
+    assert rows["inbound", "tcp", "refused"]["share"] == 1
+    assert rows["inbound", "tcp", "refused"]["erroneous_share"] == 0
+    assert len(rows) == 5
+    assert sum(row["flows"] for row in rows.values()) == 11
 
 
-def test_totals_are_the_sums_of_their_rows(opened):
-    rows = _rows(opened(_log()))
-    for total, part in (("all", 0), ("all", 1)):
-        for key, row in rows.items():
-            if key[part] == total:
-                parts = [
-                    other
-                    for name, other in rows.items()
-                    if name[part] != total and name[1 - part] == key[1 - part]
-                    and name[2] == key[2]
-                ]  # fmt: skip
-                assert row["flows"] == sum(other["flows"] for other in parts)
-    assert list(rows)[-1] == ("all", "all", "all")
+def test_where_a_switch_keeps_packets_back_their_number_is_not_known(opened):
+    logs = _log()
+    logs.healthy(0, "10.0.0.1", flows=1, client_packets=None, server_packets=None)
+    rows = _rows(opened(logs))
+    assert rows["outbound", "tcp", "answered"]["flows"] == 7
+    assert rows["outbound", "tcp", "answered"]["packets"] is None
+    assert rows["outbound", "tcp", "unanswered"]["packets"] == 8
+    assert rows["outbound", "tcp", "unanswered"]["packet_share"] is None
+    assert rows["outbound", "tcp", "unanswered"]["share"] == pytest.approx(2 / 10)
+    assert rows["outbound", "udp", "icmp_error"]["packet_share"] == 1
 
 
 def test_without_counters_there_is_no_share(tmp_path):
     with Logs.open(_log().write_file(tmp_path / "flows.parquet")) as logs:
         rows = _rows(logs)
-    assert rows["all", "all", "erroneous"]["flows"] == 3
+    assert sum(row["flows"] for row in rows.values()) == 4
     assert {row["share"] for row in rows.values()} == {None}
     assert {row["packet_share"] for row in rows.values()} == {None}
 
@@ -69,4 +71,4 @@ def test_no_flows_no_rows(opened):
     written = synthetic.Logs()
     written.healthy(0, "10.0.0.1")
     logs = opened(written)
-    assert ("outbound", "tcp", "erroneous") not in _rows(logs)
+    assert set(_rows(logs)) == {("outbound", "tcp", "answered")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from chamaleonet.analysis.page import charts
@@ -29,18 +30,11 @@ OUTCOMES = {"answered": "well", "mixed": "c3", "refused": "c4", "unanswered": "c
 
 def verdicts(rows: list[Row]) -> Iterator[Figure]:
     """Yield the verdicts' shares by direction, and by protocol."""
-    counts: dict[tuple[str, str], dict[str, int]] = {}
-    for row in rows:
-        if row["verdict"] in VERDICTS:
-            of_key = counts.setdefault((row["direction"], row["protocol"]), {})
-            of_key[row["verdict"]] = row["flows"]
-    for title, at in (("Verdicts by direction", 0), ("Verdicts by protocol", 1)):
-        chosen = [
-            (key[at], each)
-            for key, each in counts.items()
-            if key[1 - at] == "all" and key[at] != "all"
-        ]
-        chosen.sort(key=lambda each: -sum(each[1].values()))
+    for title, by in (("Verdicts by direction", "direction"), ("Verdicts by protocol", "protocol")):
+        counts: dict[str, Counter[str]] = {}
+        for row in rows:
+            counts.setdefault(row[by], Counter())[row["verdict"]] += row["flows"]
+        chosen = sorted(counts.items(), key=lambda each: -each[1].total())
         if chosen:
             yield figure(
                 title,
