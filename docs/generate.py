@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from chamaleonet import metrics as declared
+from chamaleonet.analysis import schema
 from chamaleonet.config import Config, json_schema
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
 from chamaleonet.log import columns, healthy
@@ -136,6 +137,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "flow-log.schema.json": columns.json_schema,
     "events.schema.json": partial(events.json_schema, "eve"),
     "events-ecs.schema.json": partial(events.json_schema, "ecs"),
+    "report.schema.json": schema.json_schema,
     "verdict-stream.schema.json": messages.json_schema,
     "configuration.schema.json": json_schema,
 }
@@ -145,8 +147,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Yield every generated file, and what it is to hold."""
     for page in sorted(DOCS.glob("*.md")):
         yield page, filled(page.read_text())
-    for name, schema in SCHEMAS.items():
-        yield DOCS / name, json.dumps(schema(), indent=1) + "\n"
+    for name, made in SCHEMAS.items():
+        yield DOCS / name, json.dumps(made(), indent=1) + "\n"
 
 
 def main(arguments: list[str]) -> int:

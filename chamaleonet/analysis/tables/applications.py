@@ -59,8 +59,8 @@ def table(logs: Logs, options: Options) -> Table:  # noqa: ARG001
             "clients": ("clients", "hosts"),
             "flows": ("flows", "flows"),
             "failed": ("failed", "flows"),
-            "failed_share": ("of the flows, failed", ""),
-            "share": ("of all failed flows", ""),
+            "failed_share": ("of the flows, failed", "share"),
+            "share": ("of all failed flows", "share"),
         },
     )
 

@@ -49,9 +49,9 @@ def table(logs: Logs, options: Options) -> Table:  # noqa: ARG001
         note=_NOTE,
         value=_value(logs),
         columns={
-            "seconds": ("within so long of the host's appearance", "s"),
+            "seconds": ("within so long of the host's appearance", "seconds"),
             "failures": ("failures", "flows"),
-            "share": ("of those in the first hour", ""),
+            "share": ("of those in the first hour", "share"),
             "hosts": ("new hosts", "hosts"),
             "failing_hosts": ("new hosts with a failure", "hosts"),
             "first_minute": ("in the first minute", ""),

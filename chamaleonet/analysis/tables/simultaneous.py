@@ -85,8 +85,8 @@ def table(logs: Logs, options: Options) -> Table:  # noqa: ARG001
             "flows": ("failing flows in the bin", "flows"),
             "recovered": ("recovered", "servers"),
             "failing": ("still failing", "servers"),
-            "median_recovery": ("median recovery", "s"),
-            "longest_recovery": ("longest recovery", "s"),
+            "median_recovery": ("median recovery", "seconds"),
+            "longest_recovery": ("longest recovery", "seconds"),
         },
     )
 
