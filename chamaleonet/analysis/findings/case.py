@@ -58,10 +58,7 @@ class Case:
     def __init__(self, logs: Logs, options: Options, tables: Mapping[str, Any]) -> None:
         self.logs, self.options, self.tables = logs, options, tables
         self.begin, self.end = logs.span or (0, 0)
-        total = logs.counts.filter(logs.counts.verdict.isin(("unanswered", "icmp_error")))
-        self.erroneous: int = logs.row(total.aggregate(flows=total.flows.sum().fill_null(0)))[
-            "flows"
-        ]
+        self.erroneous = _erroneous(logs, logs.flows)
         tried = logs.tried
         self.flows = tried.filter(tried.direction.isin(BEGUN_INSIDE))
         self.from_outside = logs.flows.filter(logs.flows.direction == "inbound")
@@ -92,9 +89,7 @@ class Case:
 
     def radiation(self) -> int:
         """Return how many erroneous flows from outside nothing has explained."""
-        flows = self.from_outside
-        row = self.logs.row(flows.aggregate(flows=flows.erroneous.sum().fill_null(0)))
-        return int(row["flows"])
+        return _erroneous(self.logs, self.from_outside)
 
     def explain(self, evidence: Iterable[Evidence]) -> None:
         """Take away the flows of evidence."""
@@ -110,6 +105,10 @@ class Case:
         self.pairs = _without(self.pairs, inside)
         outside = _keys(row for row in untimed if row.host == row.server)
         self.from_outside = _without(self.from_outside, outside)
+
+
+def _erroneous(logs: Logs, flows: ir.Table) -> int:
+    return int(logs.row(flows.aggregate(flows=flows.erroneous.sum().fill_null(0)))["flows"])
 
 
 _Keys = list[tuple[tuple[str, ...], "ir.Table"]]
