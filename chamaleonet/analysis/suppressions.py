@@ -16,13 +16,12 @@ from __future__ import annotations
 from datetime import date  # noqa: TC003  (read by pydantic)
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from chamaleonet.config import Section, _complaint, _lines, _Loader
-from chamaleonet.errors import UserError
+from chamaleonet import yamlfile
+from chamaleonet.config import Section
 from chamaleonet.units import Network, network
 
 if TYPE_CHECKING:
@@ -81,7 +80,9 @@ class Suppression(Section):
 class Suppressions(Section):
     """The file: a list under one key."""
 
-    suppressions: tuple[Suppression, ...] = Field(description="What is not to be shown.")
+    suppressions: tuple[Suppression, ...] = Field(
+        default=(), description="What is not to be shown."
+    )
 
 
 def _within(address: str | None, prefix: Network | None) -> bool:
@@ -95,27 +96,4 @@ def load(path: Path | str) -> tuple[Suppression, ...]:
         UserError: the file cannot be read, is no YAML, or says something that is not allowed; the
             message is ``file:line: field: what is wrong``.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text") from None
-    try:
-        tree = yaml.compose(text, Loader=_Loader)
-        lines: dict[Any, int] = dict(_lines(tree)) if tree is not None else {(): 1}
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506  (derived from SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
-    if document is None:
-        document = {"suppressions": ()}
-    if not isinstance(document, dict):
-        raise UserError(f"{path}:1: the file must hold the key suppressions")
-    try:
-        return Suppressions.model_validate(document).suppressions
-    except ValidationError as error:
-        raise UserError(_complaint(path, lines, error)) from None
+    return yamlfile.read(Path(path), Suppressions).suppressions

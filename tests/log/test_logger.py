@@ -1,6 +1,8 @@
 """The logger process, end to end: a cable for the logger port, a socket for the stream."""
 
+import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -11,7 +13,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+import jsonschema
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
@@ -19,10 +23,12 @@ from chamaleonet import config
 from chamaleonet.errors import UserError
 from chamaleonet.flows.records import Change
 from chamaleonet.flows.transitions import State
+from chamaleonet.log.anonymise.keyfile import write_key
 from chamaleonet.log.logger import Logger
 from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.log.stream.producer import VerdictStream
-from tests.log.build import NO_DATA, NO_PACKETS, captured, event, flow
+from chamaleonet.log.tally import Tally
+from tests.log.build import NO_DATA, NO_PACKETS, captured, event, flow, words
 from tests.log.stream.streams import NO_FLOWS, until
 from tests.log.test_collector import SECRET, unreachable
 from tests.log.test_community_id import community_id
@@ -33,6 +39,7 @@ from tests.traffic import ACK, SYN, ethernet, tcp, udp
 
 C, S, X = "10.0.0.1", "192.0.2.9", "192.0.2.200"
 METRICS = 9303
+DOCS = Path(__file__).parents[2] / "docs"
 RUN = (
     "import sys; from chamaleonet import config; from chamaleonet.log import logger;"
     "logger.run(config.load(sys.argv[1]))"
@@ -254,10 +261,11 @@ def test_json_lines_can_be_followed(namespace, tmp_path):
 
 
 def settings(directory, port, **logger):
+    logger = {"anonymise": "{addresses: none}", **logger}
     lines = "".join(f", {key}: {value}" for key, value in logger.items())
     path = directory / "chamaleonet.yaml"
     path.write_text(
-        f"logger: {{directory: '{directory}/files', anonymise: {{addresses: none}}{lines}}}\n"
+        f"logger: {{directory: '{directory}/files'{lines}}}\n"
         f"stream: {{address: 'unix:{directory}/verdicts'}}\n"
         f"metrics: {{logger: '127.0.0.1:{port}'}}\n"
     )
@@ -269,18 +277,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_without_a_port_it_writes_what_the_stream_brings(tmp_path):
-    logger = Logger(settings(tmp_path, free_port()))
+@contextlib.contextmanager
+def running(config):
+    """Run a logger here, and a controller's stream; all that was told is written at the end."""
+    logger = Logger(config)
     thread = threading.Thread(target=logger.run)
     thread.start()
-    stream = VerdictStream(Endpoint(f"unix:{tmp_path}/verdicts"), lambda: NO_FLOWS)
-    until(lambda: stream.consumers == 1)
-    verdict = lost()
-    stream.send(event(verdict), *captured(verdict, b"headers"))
-    stream.send(event(verdict, Change.ENDED), NO_PACKETS, NO_DATA)
-    stream.close(timeout=10)
-    logger.stop()
-    thread.join()
+    stream = VerdictStream(Endpoint(config.stream.address), lambda: NO_FLOWS)
+    try:
+        until(lambda: stream.consumers == 1)
+        yield stream
+    finally:
+        stream.close(timeout=10)
+        logger.stop()
+        thread.join()
+
+
+def test_without_a_port_it_writes_what_the_stream_brings(tmp_path):
+    with running(settings(tmp_path, free_port())) as stream:
+        verdict = lost()
+        stream.send(event(verdict), *captured(verdict, b"headers"))
+        stream.send(event(verdict, Change.ENDED), NO_PACKETS, NO_DATA)
     packets, flows, _ = written(tmp_path / "files")
     assert [data for _, _, _, data, _ in packets] == [b"headers"]
     assert [row["verdict"] for row in flows] == ["unanswered"]
@@ -295,3 +312,81 @@ def test_what_cannot_be_used_is_named_and_leaves_no_files(tmp_path):
     (tmp_path / "files").write_text("not a directory")
     with pytest.raises(UserError, match="files: cannot be used: "):
         Logger(settings(tmp_path, free_port()))
+
+
+def all_bytes(directory):
+    """Return what all files hold, decompressed."""
+    content = b""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            content += path.read_bytes()
+            if path.suffix == ".zst":
+                content += zstd.decompress(path.read_bytes())
+            elif path.suffix == ".parquet":
+                content += str(pq.ParquetFile(path).read().to_pylist()).encode()
+    return content
+
+
+@pytest.mark.parametrize("events", ["eve", "ecs"])
+def test_nothing_that_is_written_or_sent_tells_an_address_or_payload(tmp_path, events):
+    syslog = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    syslog.bind(("127.0.0.1", 0))
+    key = tmp_path / "key"
+    write_key(key)
+    config = settings(
+        tmp_path, free_port(), events=events, anonymise=f"{{addresses: all, key: {key}}}",
+        syslog=f"{{address: 'udp:127.0.0.1:{syslog.getsockname()[1]}'}}",
+    )  # fmt: skip
+    verdict = lost()
+    frame = ethernet(udp(C, S, payload=SECRET))
+    first, data = captured(verdict, frame[:42])
+    well = lost(state=State.ANSWERED)
+    with running(config) as stream:
+        stream.send(event(verdict), first, data)
+        stream.send(event(lost(icmp_type=3, icmp_code=1, sender_lo=words(X)[1]), Change.ENDED),
+                    NO_PACKETS, NO_DATA)  # fmt: skip
+        tally = Tally(stream.send_counts)
+        tally.write(well)
+        tally.flush()
+        syslog.settimeout(20)
+        sent = syslog.recv(65536)
+    syslog.close()
+    content = all_bytes(tmp_path / "files")
+    assert b"unanswered" in sent
+    assert b"'flows': 1" in content
+    for address in (C, S, X):
+        assert address.encode() not in content + sent
+        assert bytes(map(int, address.split("."))) not in content
+    assert SECRET[:6] not in content + sent
+    schema = json.loads(
+        (DOCS / f"events{'-ecs' if events == 'ecs' else ''}.schema.json").read_text()
+    )
+    [log] = (tmp_path / "files").rglob("*.events.json.zst")
+    for line in zstd.decompress(log.read_bytes()).splitlines():
+        jsonschema.validate(json.loads(line), schema)
+
+
+def test_without_a_key_it_writes_not_a_byte(tmp_path):
+    key = tmp_path / "key"
+    config = settings(tmp_path, free_port(), anonymise=f"{{key: {key}}}")
+    with pytest.raises(UserError, match=f"{key}: no such file"):
+        Logger(config)
+    write_key(key)
+    key.chmod(0o644)
+    with pytest.raises(UserError, match=f"{key}: "):
+        Logger(config)
+    assert not (tmp_path / "files").exists()
+
+
+def test_files_are_for_the_owner_and_the_group(tmp_path):
+    old = os.umask(0)
+    try:
+        with running(settings(tmp_path, free_port())) as stream:
+            verdict = lost()
+            stream.send(event(verdict), *captured(verdict, b"headers"))
+            stream.send(event(verdict, Change.ENDED), NO_PACKETS, NO_DATA)
+    finally:
+        os.umask(old)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "files").rglob("*.*")}
+    assert modes == {0o640}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "files").rglob("day=*")} == {0o750}

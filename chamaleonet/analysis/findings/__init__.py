@@ -82,12 +82,6 @@ class Suppressed:
     finding: Finding
     suppression: Suppression
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        names = ("kind", "flows", "share", "hosts", "cause")
-        of_finding = {name: getattr(self.finding, name) for name in names}
-        return of_finding | _terms(self.suppression)
-
 
 @dataclass(frozen=True)
 class Findings:
@@ -110,21 +104,6 @@ class Findings:
     radiation: int
     machines: list[dict[str, Any]]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it: ``findings``, and what belongs to them."""
-        return {
-            "findings": [found.as_dict() for found in self.findings],
-            "explained": {
-                "erroneous": self.erroneous,
-                "share": self.explained,
-                "suppressed_share": self.suppressed_share,
-                "radiation_share": rounded_share(self.radiation, self.erroneous),
-            },
-            "machines": self.machines,
-            "suppressed": [each.as_dict() for each in self.suppressed],
-            "expired": [_terms(each) for each in self.expired],
-        }
-
     @property
     def explained(self) -> float | None:
         """The share of all erroneous flows that findings explain; None if there are none."""
@@ -136,10 +115,6 @@ class Findings:
         return rounded_share(
             sum(each.finding.erroneous for each in self.suppressed), self.erroneous
         )
-
-
-def _terms(suppression: Suppression) -> dict[str, Any]:
-    return {"reason": suppression.reason, "until": suppression.until.isoformat()}
 
 
 def find(

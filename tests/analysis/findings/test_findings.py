@@ -85,22 +85,12 @@ def test_the_machines_to_mend_first(find, planted):
 
 
 def test_as_json(find, planted):
-    suppression = Suppression(kind="outage", until=date(2026, 12, 24), reason="known")
-    expired = Suppression(port=80, until=date(2026, 12, 1), reason="old")
-    found = find(
-        planted, indicators=LISTED, suppressions=(suppression, expired), today=date(2026, 12, 24)
-    )
-    document = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     keys = {"kind", "confidence", "flows", "share", "hosts", "evidence", "cause", "fix"}
-    assert {frozenset(each) for each in document["findings"]} == {frozenset(keys)}
-    for each in document["findings"]:
-        assert all(list(row) == list(EVIDENCE_COLUMNS) for row in each["evidence"])
-    (hidden,) = document["suppressed"]
-    assert (hidden["kind"], hidden["reason"], hidden["until"]) == ("outage", "known", "2026-12-24")
-    assert document["expired"] == [{"reason": "old", "until": "2026-12-01"}]
-    shares = document["explained"]
-    assert shares["share"] + shares["suppressed_share"] == pytest.approx(1)
-    assert (shares["erroneous"], shares["radiation_share"]) == (found.erroneous, 0)
+    for each in find(planted, indicators=LISTED).findings:
+        document = json.loads(json.dumps(each.as_dict(), allow_nan=False))
+        assert set(document) == keys
+        assert document["evidence"]
+        assert all(list(row) == list(EVIDENCE_COLUMNS) for row in document["evidence"])
 
 
 def test_engines_agree(opened, planted, spark):
