@@ -111,6 +111,7 @@ def build(
         progress(name, done, STAGES)
         done += 1
 
+    logs = logs.at_hand()
     rest = logs.without(scanners.clients(logs)) if options.without_scanners else logs
     made: dict[str, Table] = {}
     for name in TABLES:

@@ -35,6 +35,8 @@ FAILED = ("unanswered", "icmp_error", "refused")  # got no answer, or was told t
 ASKED = ("answered", "recovered", *FAILED)  # asked for an answer, and came to a verdict
 _SUMS = ("client_packets", "server_packets", "client_bytes", "server_bytes")
 
+_AT_HAND = 25_000_000  # rows
+
 _DIGITS = 9  # that a number keeps: engines add up in different orders, and differ beyond
 
 
@@ -76,8 +78,6 @@ class Logs:
         self._engine = engine
         rows = _with_derived(rows)
         well = rows.filter(rows.verdict.isin(_HEALTHY))
-        self.flows = rows.filter(rows.verdict.notin(_HEALTHY))
-        self.tried = rows.filter(rows.verdict.isin(ASKED))
         # Most logs have no healthy row: better look once than in every query.
         logged = bool(self.rows(well.select("verdict").limit(1)))
         self.has_healthy = logged or counters is not None
@@ -85,7 +85,13 @@ class Logs:
             counters = _count(well)
         elif logged:
             counters = counters.union(_count(well))
-        self.healthy = counters.mutate(service=_service(counters))
+        self._derive(rows, counters.mutate(service=_service(counters)))
+
+    def _derive(self, rows: ir.Table, counters: ir.Table) -> None:
+        self._rows = rows
+        self.flows = rows.filter(rows.verdict.notin(_HEALTHY))
+        self.tried = rows.filter(rows.verdict.isin(ASKED))
+        self.healthy = counters
         self.counts = _counts(self.flows, self.healthy)
 
     @classmethod
@@ -133,6 +139,26 @@ class Logs:
         except BaseException:
             opened.close()
             raise
+
+    def at_hand(self) -> Self:
+        """Return the log read once, for many queries, unless it is too large for that.
+
+        The engine keeps it until the log is closed; ten million flows take 4 GB of memory. A larger
+        log is read from its files by every query, which takes twice as long and little memory.
+        """
+        size = self.row(self._rows.aggregate(rows=self._rows.count()))["rows"]
+        size += self.row(self.healthy.aggregate(rows=self.healthy.count()))["rows"]
+        if size > _AT_HAND:
+            return self
+        rows = self.keep(self._rows.drop("vlan", "community_id"))  # asked for by nothing here
+        counters = self.healthy
+        keys = [name for name in counters.columns if name not in ("flows", *_SUMS)]
+        unseen = counters.client_packets.isnull().name("unseen")  # null and number make no sum
+        sums = {name: counters[name].sum() for name in ("flows", *_SUMS)}
+        counters = self.keep(counters.group_by([*keys, unseen]).aggregate(**sums).drop("unseen"))
+        logs = copy.copy(self)
+        logs._derive(rows, counters)  # noqa: SLF001  (ours)
+        return logs
 
     def rows(self, expression: ir.Table, times: Collection[str] = ()) -> list[dict[str, Any]]:
         """Run a query and return its rows, equal by every engine.

@@ -47,9 +47,7 @@ def rhythms(case: Case, pairs: ir.Table) -> ir.Table:
     many = many.select(
         *PAIR, "replied", "began", mean=(many.began - many["first"]) / (many.flows - 1)
     )
-    flows = case.flows.filter(case.flows.verdict.isin(FAILED)).select(
-        *PAIR, "first", "community_id"
-    )
+    flows = case.flows.filter(case.flows.verdict.isin(FAILED)).select(*PAIR, "first", "client_port")
     flows = flows.inner_join(many, PAIR)
     flows = flows.filter(
         flows.replied.isnull() | (flows["first"] > flows.replied),
@@ -69,5 +67,5 @@ def rhythms(case: Case, pairs: ir.Table) -> ir.Table:
 
 def _gaps(flows: ir.Table) -> ir.Table:
     """Return flows with the ns since the one before of their pair, null for the first."""
-    order = ibis.window(group_by=PAIR, order_by=["first", "community_id"])
+    order = ibis.window(group_by=PAIR, order_by=["first", "client_port"])
     return flows.mutate(gap=flows["first"] - flows["first"].lag().over(order))
