@@ -63,10 +63,10 @@ def test_what_the_engine_tells_is_told_on(played):
     assert [role for role, _ in played.packets] == [Role.FIRST, Role.LATER, Role.ERROR]
 
 
-def test_healthy_flows_end_in_silence(played):
+def test_the_end_of_healthy_flows_is_told_too_for_they_are_counted(played):
     played.receive(udp(C, S), udp(S, C, sport=53, dport=40000))
     played.probe.finish()
-    assert [change for change, _ in played.told] == [JUDGED]
+    assert played.told == [(JUDGED, State.ANSWERED), (ENDED, State.ANSWERED)]
 
 
 def test_a_reused_port_is_a_new_flow_where_the_switch_says_so():
@@ -74,7 +74,8 @@ def test_a_reused_port_is_a_new_flow_where_the_switch_says_so():
     played.receive(tcp(C, S, SYN), tcp(S, C, SYN | ACK, sport=80, dport=40000))
     played.receive(tcp(C, S, SYN))  # the tracker lets only a new connection's SYN through
     played.wait(4)
-    assert played.told == [(JUDGED, State.ANSWERED), (JUDGED, State.UNANSWERED)]
+    answered, unanswered = State.ANSWERED, State.UNANSWERED
+    assert played.told == [(JUDGED, answered), (ENDED, answered), (JUDGED, unanswered)]
 
 
 def test_a_repeated_syn_is_none_where_packets_cross_the_bypass():
