@@ -144,7 +144,7 @@ class Logs:
         """Return the log read once, for many queries, unless it is too large for that.
 
         The engine keeps it until the log is closed; ten million flows take 4 GB of memory. A larger
-        log is read from its files by every query, which takes twice as long and little memory.
+        log is read from its files by every query, which takes longer, and less memory.
         """
         size = self.row(self._rows.aggregate(rows=self._rows.count()))["rows"]
         size += self.row(self.healthy.aggregate(rows=self.healthy.count()))["rows"]
