@@ -248,7 +248,8 @@ class Logger:
         if not self._started:
             return
         collector = self._collector
-        dropped = collector.dropped + self._reader.refused + self._dropped
+        # Copies: the other threads go on counting.
+        dropped = collector.dropped.copy() + self._reader.refused.copy() + self._dropped
         if self._ring is not None:
             dropped["ring_full"] = self._ring.dropped
         if self._syslog is not None:
