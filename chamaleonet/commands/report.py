@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from chamaleonet.analysis.indicators import Indicator, Indicators
     from chamaleonet.analysis.table import Options
-
-_NEEDS = ("ibis", "duckdb", "jinja2")
+    from chamaleonet.flows.engine import Settings
 
 
 def _time(text: str) -> datetime:
@@ -85,11 +84,12 @@ def run(options: argparse.Namespace) -> int:
     from chamaleonet.terminal import stages
 
     outputs = report.Outputs(options.output, Path("-") if options.json else None, options.csv)
-    chosen = _options(options)
+    settings = settings_of(options)
+    chosen = _options(options, settings.timeout)
     with ExitStack() as stack:
         path = options.paths[0]
         if _are_captures(options.paths):
-            path = _judged(options, stack)
+            path = _judged(options.paths, settings, stack)
         elif len(options.paths) > 1:
             raise UserError(f"{options.paths[1]}: one log at a time")
         report.run(
@@ -106,12 +106,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_installed() -> None:
-    from importlib.util import find_spec
+    from chamaleonet.analysis import missing
 
-    missing = [name for name in _NEEDS if find_spec(name) is None]
-    if missing:
+    if names := missing():
         raise UserError(
-            f"report: {', '.join(missing)}: not installed (pip install 'chamaleonet[report]')"
+            f"report: {', '.join(names)}: not installed (pip install 'chamaleonet[report]')"
         )
 
 
@@ -119,12 +118,12 @@ def _are_captures(paths: list[Path]) -> bool:
     return not (paths[0].is_dir() or paths[0].suffix == ".parquet")
 
 
-def _options(options: argparse.Namespace) -> Options:
+def _options(options: argparse.Namespace, timeout: int) -> Options:
     from chamaleonet.analysis import indicators, suppressions
     from chamaleonet.analysis.table import Options
 
     chosen: dict[str, Any] = {
-        "timeout": settings_of(options).timeout / 1e9,
+        "timeout": timeout / 1e9,
         "without_scanners": options.without_scanners,
     }
     if options.internal_only:
@@ -155,7 +154,7 @@ def _zone(name: str) -> Any:
         raise UserError(f"--timezone {name}: no such time zone") from None
 
 
-def _judged(options: argparse.Namespace, stack: ExitStack) -> Path:
+def _judged(paths: list[Path], settings: Settings, stack: ExitStack) -> Path:
     """Judge captures; return the flow log of all their flows, which ends with the stack."""
     import tempfile
 
@@ -166,11 +165,11 @@ def _judged(options: argparse.Namespace, stack: ExitStack) -> Path:
     from chamaleonet.replay import Replay
     from chamaleonet.terminal import ReplayProgress
 
-    captures = [stack.enter_context(open_capture(str(path))) for path in options.paths]
+    captures = [stack.enter_context(open_capture(str(path))) for path in paths]
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="chamaleonet-"))
     path = Path(directory, "flows.parquet")
     flows = open_flow_log(path)
-    replay = Replay(Engine(settings_of(options), ended=VERDICTS), flow_sinks=[flows])
+    replay = Replay(Engine(settings, ended=VERDICTS), flow_sinks=[flows])
     try:
         with ReplayProgress(captures, replay.engine) as replay.on_progress:
             replay.run(captures)

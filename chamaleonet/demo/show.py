@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from chamaleonet.analysis import missing
 from chamaleonet.demo.campus import SWITCH, Campus, switch_runs
 from chamaleonet.demo.programs import Metrics, Programs, quantile, total
 from chamaleonet.demo.traffic import LONGEST, TIMEOUT, Traffic
@@ -74,8 +74,8 @@ def _check_machine() -> None:
     if os.geteuid() != 0:
         command = " ".join(["sudo", sys.executable, "-m", "chamaleonet", *sys.argv[1:]])
         raise UserError(f"demo: network namespaces and Open vSwitch need root; run: {command}")
-    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
-        raise UserError(f"demo: not installed: {', '.join(missing)} (make demo installs them)")
+    if absent := [tool for tool in _TOOLS if shutil.which(tool) is None]:
+        raise UserError(f"demo: not installed: {', '.join(absent)} (make demo installs them)")
     if not switch_runs():
         raise UserError("demo: Open vSwitch does not run: service openvswitch-switch start")
 
@@ -119,7 +119,7 @@ def _run(console: Console, directory: Path, seconds: int, pipeline: str) -> dict
 
 def _report(console: Console, logs: Path, page: Path) -> dict[str, Any]:
     """Write the report of what was logged; return where it is, and what it found."""
-    if find_spec("ibis") is None:
+    if missing():
         console.print("no report: pip install 'chamaleonet[report]'")
         return {"report": None, "findings": []}
     from chamaleonet.analysis import report

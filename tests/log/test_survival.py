@@ -4,7 +4,6 @@ import contextlib
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,11 +22,8 @@ from chamaleonet.log.stream.producer import VerdictStream
 from chamaleonet.log.stream.spool import Spool
 from tests.log.build import START, captured, event, flow
 from tests.log.stream.test_producer import NO_FLOWS, until
+from tests.log.test_logger import RUN, free_port
 
-RUN = (
-    "import sys; from chamaleonet import config; from chamaleonet.log import logger;"
-    "logger.run(config.load(sys.argv[1]))"
-)
 KILLS = 50
 BATCH = 10
 
@@ -63,11 +59,6 @@ class Load(threading.Thread):
     def stop(self):
         self._end.set()
         self.join()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def configure(directory, port, *, files=None, rotation="{time: 1s, size: 64KiB}"):

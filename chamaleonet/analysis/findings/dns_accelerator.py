@@ -48,16 +48,9 @@ def find(case: Case) -> list[Group]:
     rows = case.logs.rows(found.limit(MOST))
     late = sum(row["late"] for row in rows)
     evidence = [
-        Evidence(
+        Evidence.of(
+            row,
             host=row["host"],
-            client=row["client"],
-            server=row["server"],
-            service=row["service"],
-            flows=row["flows"],
-            erroneous=row["erroneous"],
-            requests=row["requests"],
-            first=row["first"],
-            last=row["last"],
             detail=f"{count(row['late'], 'late answer')}{', refused' if row['erroneous'] else ''}",
         )
         for row in rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from chamaleonet.analysis.shares import share
 from chamaleonet.analysis.source import split_service
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 MOST_EVIDENCE = 25  # rows that a finding shows, those of most flows
 MOST_HOSTS = 1000  # hosts that it names
+
+
+_COUNTED = ("flows", "erroneous", "requests", "first", "last")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ class Evidence:
     period: float | None = None
     detail: str = ""
     timed: bool = False
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], *, host: str | None, **given: Any) -> Self:
+        """Return what a query's row tells of a host; what is given goes before it."""
+        shared: dict[str, Any] = {name: row.get(name) for name in ("client", "server", "service")}
+        counted = {name: row[name] for name in _COUNTED if name not in given}
+        return cls(host=host, **(shared | counted | given))
 
     @property
     def port(self) -> int | None:

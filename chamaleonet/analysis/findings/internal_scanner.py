@@ -64,18 +64,7 @@ def find(case: Case) -> list[Group]:
 
 
 def _evidence(row: dict[str, Any], detail: str) -> Evidence:
-    return Evidence(
-        host=row["client"],
-        client=row["client"],
-        server=row.get("server"),
-        service=row.get("service"),
-        flows=row["flows"],
-        erroneous=row["erroneous"],
-        requests=row["requests"],
-        first=row["first"],
-        last=row["last"],
-        detail=detail,
-    )
+    return Evidence.of(row, host=row["client"], detail=detail)
 
 
 def _sums(pairs: ir.Table) -> dict[str, ir.IntegerScalar]:

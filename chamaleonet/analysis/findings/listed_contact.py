@@ -65,16 +65,9 @@ def find(case: Case) -> list[Group]:
     for row in case.logs.rows(contacts.order_by(ibis.desc("flows"), *PAIR).limit(MOST)):
         regular = (row["polls"] or 0) >= POLLS and row["regularity"] >= REGULAR
         its.setdefault(row["server"], []).append(
-            Evidence(
+            Evidence.of(
+                row,
                 host=row["client"],
-                client=row["client"],
-                server=row["server"],
-                service=row["service"],
-                flows=row["flows"],
-                erroneous=row["erroneous"],
-                requests=row["requests"],
-                first=row["first"],
-                last=row["last"],
                 period=row["period"] if regular else None,
                 detail=f"listed: {servers[row['server']]}",
             )

@@ -279,16 +279,11 @@ def _servers(flows: ir.Table) -> ir.Table:
 
 
 def _evidence(row: dict[str, Any]) -> Evidence:
-    return Evidence(
+    return Evidence.of(
+        row,
         host=row["server"] if row["inside"] else None,
         client=None,
-        server=row["server"],
-        service=row["service"],
-        flows=row["flows"],
         erroneous=row["flows"],
-        requests=row["requests"],
-        first=row["first"],
-        last=row["last"],
         detail=count(row["clients"], "client"),
         timed=True,
     )

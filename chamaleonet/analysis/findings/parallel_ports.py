@@ -82,16 +82,9 @@ def _services(row: dict[str, Any]) -> tuple[str, str]:
 def _group(rows: list[dict[str, Any]]) -> Group:
     return Group(
         [
-            Evidence(
+            Evidence.of(
+                row,
                 host=row["client"],
-                client=row["client"],
-                server=row["server"],
-                service=row["service"],
-                flows=row["flows"],
-                erroneous=row["erroneous"],
-                requests=row["requests"],
-                first=row["first"],
-                last=row["last"],
                 detail=f"{'refused' if row['refused'] else 'failed'}, {row['other']} answered",
             )
             for row in rows

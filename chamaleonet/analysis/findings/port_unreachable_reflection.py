@@ -65,16 +65,11 @@ def _group(client: str, rows: list[dict[str, Any]]) -> Group:
     ports = min(row["lowest_port"] for row in rows), max(row["highest_port"] for row in rows)
     return Group(
         [
-            Evidence(
+            Evidence.of(
+                row,
                 host=row["server"],
                 client=client,
-                server=row["server"],
-                service=row["service"],
-                flows=row["flows"],
                 erroneous=row["flows"],
-                requests=row["requests"],
-                first=row["first"],
-                last=row["last"],
                 detail="port unreachable",
             )
             for row in rows
