@@ -15,7 +15,7 @@ from chamaleonet.config import datapath_text
 from chamaleonet.flows.engine import Engine, Settings
 from chamaleonet.flows.records import Change as FlowChange
 from chamaleonet.flows.records import Direction, Role
-from chamaleonet.flows.transitions import State
+from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.metrics import Total
 from chamaleonet.switch.conntrack import ConntrackPipeline
 from chamaleonet.switch.packetin import PacketInBuffer
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 # Every verdict is counted; every flow that is not healthy is told of when it ends.
 _JUDGED = tuple(state for state in State if state not in (State.NONE, State.PENDING))
 _ENDED = tuple(state for state in State if state is not State.NONE)
+_FAILED = tuple(state for state in _ENDED if state not in HEALTHY)
 
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
@@ -93,7 +94,7 @@ class Probe:
                 capture=config.capture,
             ),
             judged=_JUDGED,
-            ended=_ENDED,
+            ended=_ENDED if config.logger.healthy else _FAILED,  # the healthy ones are counted
             packets=True,
             closings_seen=self.pipeline.passes_closings,
         )

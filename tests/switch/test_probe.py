@@ -69,6 +69,18 @@ def test_the_end_of_healthy_flows_is_told_too_for_they_are_counted(played):
     assert played.told == [(JUDGED, State.ANSWERED), (ENDED, State.ANSWERED)]
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_healthy_flows_end_in_silence_where_nobody_counts_them(pipeline):
+    config = Config(max_flows=1024, logger={"healthy": False})
+    played = PlayedProbe(pipeline, config=config).connect()
+    played.receive(udp(C, S), udp(S, C, sport=53, dport=40000), udp(C, S, sport=7))
+    played.wait(4)
+    played.probe.finish()
+    assert played.told == [
+        (JUDGED, State.ANSWERED), (JUDGED, State.UNANSWERED), (ENDED, State.UNANSWERED),
+    ]  # fmt: skip
+
+
 def test_a_reused_port_is_a_new_flow_where_the_switch_says_so():
     played = PlayedProbe("conntrack").connect()
     played.receive(tcp(C, S, SYN), tcp(S, C, SYN | ACK, sport=80, dport=40000))
