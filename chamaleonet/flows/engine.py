@@ -15,7 +15,7 @@ import numpy as np
 from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.headers import Counted
 from chamaleonet.flows.judge import BROKEN, DONE, end_flows, judge_packets, pass_time
-from chamaleonet.flows.records import FLOW, MARK_CLOSING, Direction
+from chamaleonet.flows.records import FLOW, MARK_CLOSING, Direction, Quality
 from chamaleonet.flows.table import Register, new_table
 from chamaleonet.flows.transitions import ERRONEOUS, VERDICTS, State
 from chamaleonet.units import PRIVATE, Network
@@ -158,6 +158,10 @@ class Engine:
                 table.data[: registers[Register.DATA]],
             )
             registers[[Register.EVENTS, Register.CAPTURES, Register.DATA]] = 0
+
+    def set_quality(self, direction: Direction, quality: Quality) -> None:
+        """Say how far verdicts on flows of this direction can be relied on from now on."""
+        self._table.quality[direction] = quality
 
     def _count(self, register: Register) -> int:
         return int(self._table.registers[register])

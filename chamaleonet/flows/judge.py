@@ -173,6 +173,7 @@ def _enter(table: Any, row: int, event: int, time: int) -> bool:
         return True
     flow.state = state
     flow.judged = time
+    flow.quality = table.quality[flow.direction]
     table.verdicts[flow.direction, state] += 1
     if was != State.NONE:
         table.verdicts[flow.direction, was] -= 1

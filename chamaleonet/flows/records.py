@@ -45,7 +45,8 @@ FLOW = np.dtype(
         ("icmp_type", np.uint8),  # of the ICMP error that judged it
         ("icmp_code", np.uint8),
         ("direction", np.uint8),  # Direction
-        ("spare", np.uint8, (3,)),
+        ("quality", np.uint8),  # Quality of what "state" says
+        ("spare", np.uint8, (2,)),
     ]
 )
 assert FLOW.itemsize == 128
@@ -66,6 +67,19 @@ class Direction(IntEnum):
     @property
     def label(self) -> str:
         """The name in summaries, logs and metric labels."""
+        return self.name.lower()
+
+
+class Quality(IntEnum):
+    """How far a verdict can be relied on; of two, the higher one holds."""
+
+    SOUND = 0
+    DEGRADED = 1  # some packets were shed when it was come to: one of this flow's may be among them
+    SUSPECT = 2  # replies were out of sight: silence may be ours alone
+
+    @property
+    def label(self) -> str:
+        """The name in logs."""
         return self.name.lower()
 
 

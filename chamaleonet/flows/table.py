@@ -72,6 +72,7 @@ class Table(NamedTuple):
     registers: NDArray[np.int64]
     counted: NDArray[np.int64]  # shape (len(Counted),)
     verdicts: NDArray[np.int64]  # shape (len(Direction), len(State)): flows, ended ones included
+    quality: NDArray[np.uint8]  # shape (len(Direction),): Quality of verdicts from now on
     transitions: NDArray[np.uint8]
     inside: NDArray[np.uint64]  # shape (prefixes, 5): version, first hi, lo, last hi, lo
     keys: NDArray[np.uint64]  # the hash's secret
@@ -126,6 +127,7 @@ def new_table(
         registers=registers,
         counted=np.zeros(len(Counted), np.int64),
         verdicts=np.zeros((len(Direction), len(State)), np.int64),
+        quality=np.zeros(len(Direction), np.uint8),
         transitions=transitions.TABLE.copy(),
         inside=_ranges(internal),
         keys=keys,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chamaleonet.capture.files import open_capture
 from chamaleonet.flows.engine import Engine
+from chamaleonet.flows.records import Direction, Quality
 from chamaleonet.flows.table import Register
 from chamaleonet.flows.transitions import CAPTURABLE, VERDICTS, State
 from tests.captures import CAPTURES, needs_captures
@@ -187,6 +188,28 @@ def test_a_flow_can_be_forgotten_by_name():
     assert len(list(engine.forget(row, SECOND))) == 1
     assert (engine.tracked_flows, engine.pending_flows) == (0, 0)
     assert list(engine.forget(row, SECOND)) == []
+
+
+def test_a_verdict_bears_the_quality_of_its_direction_and_time():
+    engine = Engine(engine_settings(), judged=(State.UNANSWERED, State.RECOVERED))
+    there, back = udp("10.0.0.1", "192.0.2.1"), udp("192.0.2.1", "10.0.0.1", sport=53, dport=40000)
+    inbound = udp("192.0.2.1", "10.0.0.9")
+
+    def told(outputs):
+        return [
+            (State(event["flow"]["state"]), Quality(event["flow"]["quality"]))
+            for output in outputs
+            for event in output.events
+        ]
+
+    told(engine.judge(batch([Record(ethernet(there)), Record(ethernet(inbound))])))
+    engine.set_quality(Direction.OUTBOUND, Quality.SUSPECT)
+    assert told(engine.advance(3 * SECOND)) == [
+        (State.UNANSWERED, Quality.SUSPECT), (State.UNANSWERED, Quality.SOUND),
+    ]  # fmt: skip
+    engine.set_quality(Direction.OUTBOUND, Quality.SOUND)
+    answer = Record(ethernet(back), time=4 * SECOND)
+    assert told(engine.judge(batch([answer]))) == [(State.RECOVERED, Quality.SOUND)]
 
 
 def test_outputs_larger_than_their_buffers():
