@@ -20,6 +20,7 @@ from chamaleonet.metrics import Total
 from chamaleonet.switch.conntrack import ConntrackPipeline
 from chamaleonet.switch.packetin import PacketInBuffer
 from chamaleonet.switch.pipeline import Frame, Pipeline
+from chamaleonet.switch.quality import Qualities
 from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.redirect import Redirects
 from chamaleonet.switch.rulebook import Phase, Rulebook, RuleState
@@ -98,6 +99,7 @@ class Probe:
             packets=True,
             closings_seen=self.pipeline.passes_closings,
         )
+        self.qualities = Qualities(self.engine.set_quality)
         # Of all that is told, rules hang on these alone.
         self._pipeline_judged = np.array(sorted(self.pipeline.judged), np.uint8)
         self._captured = np.array(sorted(config.capture), np.uint8)

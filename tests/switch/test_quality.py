@@ -1,0 +1,17 @@
+from chamaleonet.flows.records import Direction, Quality
+from chamaleonet.switch.quality import Qualities
+
+IN, OUT = Direction.INBOUND, Direction.OUTBOUND
+
+
+def test_the_worst_that_any_reason_says_holds_and_changes_alone_are_told():
+    told = []
+    qualities = Qualities(lambda *change: told.append(change))
+    qualities.hold("metered", IN, Quality.DEGRADED)
+    qualities.hold("metered", IN, Quality.DEGRADED)
+    qualities.hold("blind", IN, Quality.SUSPECT)
+    assert (qualities[IN], qualities[OUT]) == (Quality.SUSPECT, Quality.SOUND)
+    qualities.hold("metered", IN, Quality.SOUND)
+    qualities.hold("blind", IN, Quality.SOUND)
+    qualities.hold("never said", IN, Quality.SOUND)
+    assert told == [(IN, Quality.DEGRADED), (IN, Quality.SUSPECT), (IN, Quality.SOUND)]
