@@ -148,6 +148,12 @@ class ControllerMetrics:
             "Flows that entered a verdict; one that recovers is counted under both verdicts.",
             "verdict", "direction", "protocol",
         )  # fmt: skip
+        self.unsound = counter(
+            "flows_unsound_total",
+            "Flows that entered a verdict which is not sound: degraded, for packets were shed, or"
+            " suspect, for replies were out of sight.",
+            "quality",
+        )
         self.pending_flows = gauge("pending_flows", "Flows that wait for their first reply.")
         self.tracked_flows = gauge("tracked_flows", "Flows in the flow table.")
         self.candidate_packets = counter(

@@ -50,8 +50,8 @@ class Engine(Protocol):
         """Return files as a table.
 
         Args:
-            files: at least one, all with ``columns``.
-            columns: what to read.
+            files: at least one, all with ``columns``, but for those that came later.
+            columns: what to read; where one is missing, its value is Column.before.
         """
 
     def execute(self, expression: ir.Expr) -> pa.Table:
@@ -97,17 +97,15 @@ class DuckDB:
         """Return files as a table."""
         import duckdb
 
-        # Ibis does not know DuckDB's timestamps of nanoseconds: they are converted below it.
-        selected = ", ".join(
-            f'epoch_ns("{column.name}") AS "{column.name}"'
-            if column.kind is Kind.TIME
-            else f'"{column.name}"'
-            for column in columns
-        )
         listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-        source = f"read_parquet([{listed}], hive_partitioning = false)"
+        source = f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
         name = _name("files")
         try:
+            there = self._backend.raw_sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
+            names = [row[0] for row in there]
+            selected = ", ".join(
+                f'{_nanoseconds(column, names)} AS "{column.name}"' for column in columns
+            )
             self._backend.raw_sql(f"CREATE TEMP VIEW {name} AS SELECT {selected} FROM {source}")  # noqa: S608
         except duckdb.Error as error:
             raise _failure(error) from error
@@ -187,9 +185,12 @@ class Spark:
 
     def read(self, files: Sequence[Path], columns: Sequence[Column]) -> ir.Table:
         """Return files as a table."""
-        frame = self._session.read.parquet(*map(str, files))
-        selected = frame.select(*(column.name for column in columns))
-        return self._view(selected).cast(schema(columns))
+        frame = self._session.read.option("mergeSchema", True).parquet(*map(str, files))
+        selected = (
+            f"{_value(column, f'`{column.name}`', frame.columns)} AS `{column.name}`"
+            for column in columns
+        )
+        return self._view(frame.selectExpr(*selected)).cast(schema(columns))
 
     def execute(self, expression: ir.Expr) -> pa.Table:
         """Run a query."""
@@ -244,6 +245,23 @@ class Spark:
 
 
 ENGINES: dict[str, type[DuckDB | Spark]] = {"duckdb": DuckDB, "spark": Spark}
+
+
+def _value(column: Column, quoted: str, there: Sequence[str]) -> str:
+    """Return a column's value in SQL; where a file lacks the column, it is null or not there."""
+    if not column.before:
+        return quoted
+    known = f"{quoted}, " if column.name in there else ""
+    return f"coalesce({known}'{column.before}')"
+
+
+def _nanoseconds(column: Column, there: Sequence[str]) -> str:
+    """Return a column's value in DuckDB's SQL.
+
+    Ibis does not know DuckDB's timestamps of nanoseconds: they are converted below it.
+    """
+    value = _value(column, f'"{column.name}"', there)
+    return f"epoch_ns({value})" if column.kind is Kind.TIME else value
 
 
 def _name(kind: str) -> str:

@@ -183,6 +183,7 @@ def _about(
         "end": None if span is None else iso(span[1]),
         "flows": counted["flows"] if logs.has_healthy else None,
         "logged": logged["flows"],
+        "suspect": logs.suspect,
         "erroneous": found.erroneous,
         "timeout": options.timeout,
         "timezone": str(options.timezone),

@@ -241,7 +241,7 @@ _COLUMNS = {"type": "object", "additionalProperties": _object(label=_TEXT, unit=
 _ABOUT = _object(
     version=_TEXT, generated=_TIME, source=_TEXT, engine=_TEXT, since=_or_null(_TIME),
     until=_or_null(_TIME), begin=_or_null(_TIME), end=_or_null(_TIME), flows=_COUNT_OR_NULL,
-    logged=_COUNT, erroneous=_COUNT, timeout=_SECONDS, timezone=_TEXT,
+    logged=_COUNT, suspect=_COUNT, erroneous=_COUNT, timeout=_SECONDS, timezone=_TEXT,
     working_hours=_list(_COUNT), working_days=_list(_COUNT), without_scanners=_FLAG,
     internal_only=_list(_TEXT), indicators=_COUNT,
     tables=_object(

@@ -17,6 +17,7 @@ from chamaleonet.analysis.engines import ENGINES, schema
 from chamaleonet.analysis.files import find
 from chamaleonet.analysis.times import MINUTE, floor, iso, nanoseconds
 from chamaleonet.errors import UserError
+from chamaleonet.flows.records import Quality
 from chamaleonet.flows.transitions import ERRONEOUS, HEALTHY
 from chamaleonet.log import columns, healthy
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from chamaleonet.log.columns import Column
 
 _HEALTHY = [state.label for state in HEALTHY]
+_SUSPECT = Quality.SUSPECT.label
 _ERRONEOUS = [state.label for state in ERRONEOUS]
 FAILED = ("unanswered", "icmp_error", "refused")  # got no answer, or was told that there is none
 ASKED = ("answered", "recovered", *FAILED)  # asked for an answer, and came to a verdict
@@ -42,6 +44,9 @@ _DIGITS = 9  # that a number keeps: engines add up in different orders, and diff
 
 class Logs:
     """A log, opened by one engine. To be closed, or used as a context manager.
+
+    Flows whose verdict is suspect are in none of the tables: replies were out of sight when it was
+    come to, so it tells about us and not about them.
 
     In all tables times are int64 nanoseconds since 1970 UTC (times.py), other integers int64,
     labels and addresses strings, and a missing value is null.
@@ -76,7 +81,8 @@ class Logs:
 
     def __init__(self, engine: Engine, rows: ir.Table, counters: ir.Table | None) -> None:
         self._engine = engine
-        rows = _with_derived(rows)
+        self._suspect = rows.filter(rows.quality == _SUSPECT)
+        rows = _with_derived(rows.filter(rows.quality != _SUSPECT).drop("quality"))
         well = rows.filter(rows.verdict.isin(_HEALTHY))
         # Most logs have no healthy row: better look once than in every query.
         logged = bool(self.rows(well.select("verdict").limit(1)))
@@ -221,6 +227,11 @@ class Logs:
         return logs
 
     @cached_property
+    def suspect(self) -> int:
+        """How many logged flows are left out, for their verdict is suspect."""
+        return int(self.row(self._suspect.aggregate(flows=self._suspect.count()))["flows"])
+
+    @cached_property
     def span(self) -> tuple[int, int] | None:
         """The first and the last time at which a logged flow sent its last packet.
 
@@ -251,7 +262,7 @@ def _check(files: list[Path], wanted: Sequence[Column], what: str) -> None:
             names = pq.read_schema(file).names
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{file}: is no Parquet file: {error}".splitlines()[0]) from error
-        missing = [column.name for column in wanted if column.name not in names]
+        missing = [each.name for each in wanted if each.name not in names and not each.before]
         if missing:
             raise UserError(f"{file}: is no {what}: it has no column {missing[0]}")
 

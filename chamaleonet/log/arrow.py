@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chamaleonet import __version__
-from chamaleonet.flows.records import MARK_CLIENT_HIGH, Direction
+from chamaleonet.flows.records import MARK_CLIENT_HIGH, Direction, Quality
 from chamaleonet.flows.transitions import State
 from chamaleonet.log import healthy
 from chamaleonet.log.columns import COLUMNS, PORT_PROTOCOLS, Column, Kind, protocol_name
@@ -85,6 +85,7 @@ def _strings(texts: list[str]) -> pa.StringArray:
 
 _VERDICTS = _strings([state.label for state in State])
 _DIRECTIONS = _strings([direction.label for direction in Direction])
+_QUALITIES = _strings([quality.label for quality in Quality])
 _PROTOCOLS = _strings([protocol_name(number) for number in range(256)])
 
 _HAS_PORTS = np.zeros(256, np.bool_)
@@ -146,6 +147,7 @@ def arrow_batch(flows: NDArray[np.void]) -> pa.RecordBatch:
         "verdict": _label(state, _VERDICTS),
         "direction": _label(flows["direction"], _DIRECTIONS),
         "protocol": _label(protocol, _PROTOCOLS),
+        "quality": _label(flows["quality"], _QUALITIES),
         "client_port": (np.where(client_high, high_port, low_port), no_port),
         "server_port": (np.where(client_high, low_port, high_port), no_port),
         "judged": (flows["judged"], (state == State.PENDING) | (state == State.MIDSTREAM)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from chamaleonet.flows.records import Direction
+from chamaleonet.flows.records import Direction, Quality
 from chamaleonet.flows.transitions import VERDICTS
 
 # Protocols with a name in the log (https://www.iana.org/assignments/protocol-numbers); any other
@@ -65,6 +65,8 @@ class Column:
         unit: empty where the values are no quantity.
         null: when the value is missing; empty for never.
         values: all values that there are, where they can be listed.
+        before: the value of rows that were written before there was this column; empty where
+            there always was.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Column:
     unit: str = ""
     null: str = ""
     values: tuple[str, ...] = ()
+    before: str = ""
 
 
 _NO_PORTS = "the protocol has no ports; an ICMP identifier is none"
@@ -115,6 +118,10 @@ COLUMNS = (
     Column("icmp_code", Kind.UINT8, "code of that ICMP error", null=_NO_ICMP),
     Column("icmp_sender", Kind.TEXT, "address that sent that ICMP error", null=_NO_ICMP),
     Column("community_id", Kind.TEXT, "Community ID version 1, seed 0, of the flow"),
+    Column(
+        "quality", Kind.LABEL, "how far the verdict can be relied on, see docs/visibility.md",
+        values=tuple(quality.label for quality in Quality), before=Quality.SOUND.label,
+    ),
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """A packet's comment: the verdict on its flow, and the flow's name.
 
 ``verdict=unanswered flow=1:MqDmVxj0eL2tOX6BL+LZ9PSMdmM= attempts=3``, for an ICMP error also
-`` icmp=3/1``; or ``verdict=orphan icmp=11/0``.
+`` icmp=3/1``; or ``verdict=orphan icmp=11/0``. A verdict that is not sound says so behind it:
+``verdict=unanswered quality=suspect flow=...``.
 
 What the packets of a flow have in common is kept: the name costs a SHA-1.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from chamaleonet.flows.records import Role
+from chamaleonet.flows.records import Quality, Role
 from chamaleonet.flows.transitions import State
 from chamaleonet.kernels import inlined, prefetch
 from chamaleonet.log.community_id import (
@@ -27,16 +28,22 @@ if TYPE_CHECKING:
 
 _ROLE_ERROR = int(Role.ERROR)
 
-# All fixed text in one array: the verdicts first, by state, then the words between the numbers.
+# All fixed text in one array: the verdicts first, by state, the qualities, then the words between
+# the numbers.
 _TEXTS = [f"verdict={state.label}" for state in State]
+_QUALITY = len(_TEXTS)
+_TEXTS += ["" if quality is Quality.SOUND else f" quality={quality.label}" for quality in Quality]
 _TEXTS += ["verdict=orphan", " flow=", " attempts=", " icmp=", "/"]
-_ORPHAN, _FLOW, _ATTEMPTS, _ICMP, _SLASH = range(len(State), len(_TEXTS))
+_ORPHAN, _FLOW, _ATTEMPTS, _ICMP, _SLASH = range(_QUALITY + len(Quality), len(_TEXTS))
 _TEXT = np.frombuffer("".join(_TEXTS).encode(), np.uint8)
 _TEXT_LENGTH = np.array([len(text) for text in _TEXTS])
 _TEXT_START = np.cumsum(_TEXT_LENGTH) - _TEXT_LENGTH
 
-# verdict=... flow=... attempts=
-_COMMON_BYTES = int(_TEXT_LENGTH.max()) + 6 + COMMUNITY_ID_BYTES + 10
+# verdict=... quality=... flow=... attempts=
+_COMMON_BYTES = (
+    int(_TEXT_LENGTH[:_QUALITY].max() + _TEXT_LENGTH[_QUALITY:_ORPHAN].max())
+    + 6 + COMMUNITY_ID_BYTES + 10
+)  # fmt: skip
 COMMENT_BYTES = _COMMON_BYTES + 10 + 6 + 7
 
 # What the comments of one flow begin with, and on which fields of the flow that depends.
@@ -50,6 +57,7 @@ _COMMON = np.dtype(
         ("kind", np.uint16),
         ("state", np.uint8),
         ("marks", np.uint8),
+        ("quality", np.uint8),
         ("length", np.uint8),  # 0: empty
         ("text", np.uint8, (_COMMON_BYTES,)),
     ]
@@ -102,6 +110,7 @@ def _write_common(packet: Any, comments: Any, out: NDArray[np.uint8], at: int) -
         and common.kind == flow.kind
         and common.state == flow.state
         and common.marks == flow.marks
+        and common.quality == flow.quality
         and common.low_hi == flow.low_hi
         and common.high_hi == flow.high_hi
     ):
@@ -109,13 +118,14 @@ def _write_common(packet: Any, comments: Any, out: NDArray[np.uint8], at: int) -
         write_bytes(comments.octets, text, _COMMON_BYTES, out, at)
         return at + int(common.length)
     end = _write_text(flow.state, out, at)
+    end = _write_text(_QUALITY + flow.quality, out, end)
     end = _write_text(_FLOW, out, end)
     end = write_community_id(flow, comments.words, out, end)
     end = _write_text(_ATTEMPTS, out, end)
     common.low_hi, common.low_lo = flow.low_hi, flow.low_lo
     common.high_hi, common.high_lo = flow.high_hi, flow.high_lo
     common.ports, common.kind = flow.ports, flow.kind
-    common.state, common.marks = flow.state, flow.marks
+    common.state, common.marks, common.quality = flow.state, flow.marks, flow.quality
     common.length = end - at
     write_bytes(out, at, end - at, comments.octets, text)
     return end

@@ -14,7 +14,7 @@ import numpy as np
 from chamaleonet.config import datapath_text
 from chamaleonet.flows.engine import Engine, Settings
 from chamaleonet.flows.records import Change as FlowChange
-from chamaleonet.flows.records import Direction, Role
+from chamaleonet.flows.records import Direction, Quality, Role
 from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.metrics import Total
 from chamaleonet.switch.conntrack import ConntrackPipeline
@@ -244,6 +244,11 @@ class _Counts:
         self.malformed = Total(metrics.dropped.labels("malformed_packet_in").inc)
         self._verdict_delay = metrics.verdict_delay
         self._flows = metrics.flows
+        self._unsound = [
+            (quality, metrics.unsound.labels(quality.label).inc)
+            for quality in Quality
+            if quality is not Quality.SOUND
+        ]
         self._children: dict[int, Callable[[float], None]] = {}
 
     def confirmed(self, change: Change, now: int) -> None:
@@ -255,6 +260,9 @@ class _Counts:
     def flows(self, events: np.ndarray) -> None:
         """Count the flows that entered a verdict."""
         judged = events["flow"][events["change"] == FlowChange.JUDGED]
+        for quality, count_unsound in self._unsound:
+            if number := int(np.count_nonzero(judged["quality"] == quality)):
+                count_unsound(number)
         kinds = (judged["kind"] >> 8).astype(np.uint32)
         keys = kinds << 16 | judged["direction"].astype(np.uint32) << 8 | judged["state"]
         for key, count in zip(*np.unique(keys, return_counts=True), strict=True):

@@ -17,6 +17,7 @@ with socket.socket(socket.AF_UNIX) as connection:
     while len(length := stream.read(4)) == 4:
         message = msgpack.unpackb(stream.read(*struct.unpack(">I", length)))
         if flow := message.get("flow"):
+            what = message["kind"], flow["verdict"], flow.get("quality", "sound")
             client, server = ip_address(flow["client"]), ip_address(flow["server"])
             ports = flow["client_port"], flow["server_port"]
-            print(message["kind"], flow["verdict"], client, server, *ports, flush=True)
+            print(*what, client, server, *ports, flush=True)

@@ -118,6 +118,7 @@ class Logs:
             "icmp_code": icmp[1] if icmp else None,
             "icmp_sender": icmp[2] if icmp else None,
             "community_id": f"1:{len(self.flows):027d}=",
+            "quality": "sound",
             **columns,
         }
         self.flows.append(row)
@@ -220,12 +221,13 @@ def background(
 def stale_server(
     logs: Logs, client: str = "10.1.0.3", server: str = "10.9.0.1", port: int = 8080,
     *, period: float = 60.0, times: int = 200, begin: float = 0.0, jitter: float = 0.0,
-    seed: int = 1,
+    seed: int = 1, **columns: Any,
 ) -> None:  # fmt: skip
     """A client that polls a server that is gone, for ever."""
     draw = random.Random(seed)
     for n in range(times):
-        logs.flow(begin + n * period + draw.uniform(-jitter, jitter), client, server, port)
+        at = begin + n * period + draw.uniform(-jitter, jitter)
+        logs.flow(at, client, server, port, **columns)
 
 
 def scan(

@@ -20,7 +20,7 @@ from chamaleonet.analysis.table import Options
 from chamaleonet.analysis.tables import TABLES
 from chamaleonet.errors import UserError
 from tests.analysis.busy import busy
-from tests.analysis.synthetic import Logs, background
+from tests.analysis.synthetic import Logs, background, stale_server
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
@@ -79,6 +79,21 @@ def test_nothing_is_found_in_a_healthy_log(opened):
     assert document["findings"] == []
     assert document["machines"] == []
     assert document["about"]["erroneous"] == len(logs.flows)
+
+
+def test_a_suspect_verdict_accuses_nobody(opened):
+    def made(**columns):
+        logs = Logs()
+        background(logs, hours=4)
+        stale_server(logs, **columns)
+        return build(opened(logs), Options())
+
+    sound, suspect = made(), made(quality="suspect")
+    assert [finding["kind"] for finding in sound["findings"]] == ["stale_server"]
+    assert (suspect["findings"], suspect["machines"]) == ([], [])
+    assert (sound["about"]["suspect"], suspect["about"]["suspect"]) == (0, 200)
+    assert suspect["about"]["erroneous"] == sound["about"]["erroneous"] - 200
+    assert [error.message for error in VALIDATOR.iter_errors(suspect)] == []
 
 
 def test_every_column_has_a_label(busy_report):

@@ -159,6 +159,35 @@ def test_without_clients(opened):
     assert _flows(logs.without([])) == _flows(logs) == 3 + 150
 
 
+def test_suspect_flows_are_in_no_table(opened):
+    written = synthetic.Logs()
+    for n, verdict in enumerate(("unanswered", "icmp_error", "recovered", "unsolicited")):
+        written.flow(n, "10.0.0.1", "192.0.2.1", verdict=verdict, quality="suspect")
+    written.flow(9, "10.0.0.1", "192.0.2.2", quality="degraded")
+    logs = opened(written)
+    for each in (logs, logs.at_hand(), logs.without(["10.0.0.9"])):
+        assert each.suspect == 4
+        assert logs.rows(each.flows.select("server")) == [{"server": "192.0.2.2"}]
+        assert _count(each, each.tried) == _flows(each) == 1
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+@pytest.mark.parametrize("files", [["old"], ["old", "new"], ["new", "old"]])
+def test_a_log_from_before_there_were_qualities_is_sound(tmp_path, request, engine, files):
+    if engine == "spark":
+        request.getfixturevalue("spark")
+    written = synthetic.Logs()
+    written.flow(0, "10.0.0.1", "192.0.2.1")
+    written.flow(1, "10.0.0.1", "192.0.2.1", quality="suspect")
+    for n, age in enumerate(files):
+        path = written.write_file(tmp_path / f"{n}.parquet")
+        if age == "old":
+            pq.write_table(pq.read_table(path).drop_columns("quality"), path)
+    with Logs.open(tmp_path, engine=engine) as logs:
+        assert _count(logs, logs.flows) == sum({"old": 2, "new": 1}[age] for age in files)
+        assert logs.suspect == files.count("new")
+
+
 def test_a_table_that_is_no_log_is_an_error(tmp_path, opened):
     pq.write_table(pa.table({"first": [1]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match=r"a\.parquet: is no flow log: it has no column last"):

@@ -8,7 +8,7 @@ from chamaleonet.log.columns import COLUMNS, json_schema
 ISSUED = (
     "first last judged verdict direction protocol client client_port server server_port vlan"
     " attempts client_packets server_packets client_bytes server_bytes reply_delay"
-    " icmp_type icmp_code icmp_sender community_id"
+    " icmp_type icmp_code icmp_sender community_id quality"
 )
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chamaleonet.flows.records import CAPTURED, Query, Role
+from chamaleonet.flows.records import CAPTURED, Quality, Query, Role
 from chamaleonet.flows.transitions import State
 from chamaleonet.kernels import kernel
 from chamaleonet.log.comments import COMMENT_BYTES, new_comments, write_comment
@@ -36,7 +36,10 @@ def comment(packet, comments=COMMENTS):
 
 def expected(packet):
     [record] = packet["flow"]
-    text = f"verdict={State(record['state']).label} flow={community_id(packet['flow'])}"
+    text = f"verdict={State(record['state']).label}"
+    if record["quality"] != Quality.SOUND:
+        text += f" quality={Quality(record['quality']).label}"
+    text += f" flow={community_id(packet['flow'])}"
     text += f" attempts={record['attempts']}"
     if packet["orphan"][0]:
         text = "verdict=orphan"
@@ -47,7 +50,10 @@ def expected(packet):
 
 def test_the_longest_comment_has_room():
     longest = max(State, key=lambda state: len(state.label))
-    record = flow("tcp", "10.0.0.1", "9.9.9.9", 1, 2, state=longest, attempts=2**32 - 1)
+    worst = max(Quality, key=lambda quality: len(quality.label))
+    record = flow(
+        "tcp", "10.0.0.1", "9.9.9.9", 1, 2, state=longest, quality=worst, attempts=2**32 - 1
+    )
     packet, _ = captured(record, role=Role.ERROR, icmp_type=255, icmp_code=255)
     assert comment(packet) == expected(packet)
     assert comment(packet) == expected(packet), "the second one is made of the first"
@@ -64,6 +70,7 @@ _flow = st.builds(
     st.sampled_from([1, 2]),
     query=st.sampled_from([Query.NONE, Query.ECHO]),
     state=st.sampled_from(list(State)),
+    quality=st.sampled_from(list(Quality)),
     attempts=st.integers(0, 2**32 - 1),
 )
 

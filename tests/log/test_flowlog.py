@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chamaleonet.errors import UserError
-from chamaleonet.flows.records import MARK_CLIENT_HIGH, Direction, Query
+from chamaleonet.flows.records import MARK_CLIENT_HIGH, Direction, Quality, Query
 from chamaleonet.flows.transitions import State
 from chamaleonet.log import flowlog
 from chamaleonet.log.columns import COLUMNS, PORT_PROTOCOLS, json_schema, protocol_name
@@ -93,6 +93,7 @@ def expected(record):
         "icmp_code": int(record["icmp_code"]) if icmp else None,
         "icmp_sender": address("sender_hi", "sender_lo") if icmp else None,
         "community_id": community_id(record.reshape(1)),
+        "quality": Quality(record["quality"]).label,
     }  # fmt: skip
 
 
@@ -118,6 +119,7 @@ def flows(draw):
         attempts=draw(_count), client_packets=draw(_count), server_packets=draw(_count),
         client_bytes=draw(_big), server_bytes=draw(_big),
         icmp_type=draw(st.integers(0, 255)), icmp_code=draw(st.integers(0, 255)),
+        quality=draw(st.sampled_from(Quality)),
     )  # fmt: skip
     if draw(st.booleans()):
         record["sender_hi"], record["sender_lo"] = words(draw(addresses))

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from chamaleonet.config import Config
-from chamaleonet.flows.records import Change, Role
+from chamaleonet.flows.records import Change, Direction, Quality, Role
 from chamaleonet.flows.transitions import State
 from chamaleonet.switch.rules import Kind
 from tests.switch.build import PIPELINES, START, PlayedProbe
@@ -35,6 +35,14 @@ def test_flows_are_counted_by_verdict_direction_and_protocol(played):
     for (verdict, direction, protocol), number in count.items():
         labels = {"verdict": verdict, "direction": direction, "protocol": protocol}
         assert played.metric("flows_total", **labels) == number
+
+
+def test_verdicts_that_are_not_sound_are_counted(played):
+    played.probe.engine.set_quality(Direction.OUTBOUND, Quality.SUSPECT)
+    played.receive(udp(C, S), udp(C, S, sport=7), tcp(S, C, SYN))
+    played.wait(4)
+    assert played.metric("flows_unsound_total", quality="suspect") == 2
+    assert played.metric("flows_unsound_total", quality="degraded") == 0
 
 
 def test_candidates_are_counted_by_their_way(played):

@@ -60,6 +60,16 @@ def _span(about: Mapping[str, Any]) -> str:
 
 
 def _lead(report: Mapping[str, Any]) -> str:
+    suspect = report["about"]["suspect"]
+    return _explained(report) + (
+        f" Left out are {words.count(suspect)} flows whose verdict is suspect: replies were out of"
+        " sight when it was come to."
+        if suspect
+        else ""
+    )
+
+
+def _explained(report: Mapping[str, Any]) -> str:
     erroneous, findings = report["about"]["erroneous"], report["findings"]
     if not erroneous and not findings:
         return "The log has no erroneous flow."
@@ -167,6 +177,7 @@ def _facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("timeout of the log", words.seconds(about["timeout"])),
         ("time zone of hours of the week", words.text(about["timezone"])),
         ("working hours", f"{begin}:00 to {end}:00"),
+        ("flows whose verdict is suspect", f"{words.count(about['suspect'])}, left out"),
         ("flows begun by scanners", "left out" if about["without_scanners"] else "included"),
         ("internal-only prefixes", words.value(about["internal_only"])),
         ("listed addresses and networks", words.count(about["indicators"])),

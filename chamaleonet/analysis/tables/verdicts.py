@@ -20,7 +20,8 @@ _NOTE = (
     "Shares are of all flows, and of all packets, of the row's direction and protocol; those of"
     " erroneous ones add up unanswered and icmp_error. Where healthy flows were not counted"
     " there is no share, and no row of theirs. A switch that sends first packets only leaves the"
-    " packets of healthy flows, and so all shares of packets, unknown."
+    " packets of healthy flows, and so all shares of packets, unknown. Flows whose verdict is"
+    " suspect, because replies were out of sight, are left out here and in all tables."
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chamaleonet import __version__
+from chamaleonet.flows.records import Quality
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.columns import protocol_name
 from chamaleonet.log.events import ours
@@ -52,7 +53,7 @@ FIELDS = (
     Field("event.dataset", one_of("chamaleonet.verdict", "chamaleonet.flow"), "module and action"),
     Field("event.outcome", one_of("success", "failure", "unknown"),
           "`success` of an answered or recovered flow, `failure` of one that was refused, stayed"
-          " unanswered or got an ICMP error"),
+          " unanswered or got an ICMP error; `unknown` of a failure that is suspect"),
     Field("event.start", _TIME, "time of the flow's first packet"),
     Field("event.end", _TIME, "time of its last packet so far, in either direction"),
     Field("event.duration", _LONG, "nanoseconds from start to end"),
@@ -88,8 +89,14 @@ _OUTCOMES = {
     State.PENDING: "unknown", State.MIDSTREAM: "unknown", State.UNSOLICITED: "unknown",
 }  # fmt: skip
 _OUTCOME = {state.label: outcome for state, outcome in _OUTCOMES.items()}
+_SUSPECT = Quality.SUSPECT.label
 _TYPES = {"verdict": ["connection", "info"], "flow": ["connection", "end"]}
 _OBSERVER = {"product": "ChamaleoNet", "type": "sensor", "version": __version__}
+
+
+def _outcome(row: Row) -> str:
+    outcome = _OUTCOME[row.verdict]
+    return "unknown" if outcome == "failure" and row.quality == _SUSPECT else outcome
 
 
 def _transport(protocol: int) -> str:
@@ -131,7 +138,7 @@ def event(row: Row, kind: str) -> dict[str, Any]:
             "action": kind,
             "module": "chamaleonet",
             "dataset": f"chamaleonet.{kind}",
-            "outcome": _OUTCOME[row.verdict],
+            "outcome": _outcome(row),
             "start": start,
             "end": end,
             "duration": max(row.last - row.first, 0),

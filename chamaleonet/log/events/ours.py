@@ -20,7 +20,7 @@ NO_VLAN = "untagged"
 
 _NAMES = (
     "judged", "verdict", "direction", "attempts", "reply_delay",
-    "icmp_type", "icmp_code", "icmp_sender",
+    "icmp_type", "icmp_code", "icmp_sender", "quality",
 )  # fmt: skip
 
 _NOT_JUDGED = (State.PENDING.label, State.MIDSTREAM.label)
@@ -71,4 +71,5 @@ def values(row: Row, time: Callable[[int], str]) -> dict[str, Any]:
     if row.icmp_sender is not None:
         found["icmp_type"], found["icmp_code"] = row.icmp_type, row.icmp_code
         found["icmp_sender"] = row.icmp_sender
+    found["quality"] = row.quality
     return found

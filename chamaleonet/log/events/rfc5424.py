@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from chamaleonet.errors import UserError
+from chamaleonet.flows.records import Quality
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.columns import protocol_name
 from chamaleonet.log.events.rows import rfc3339
@@ -31,6 +32,7 @@ SD_ID = "chamaleonet@32473"
 PARAMETERS = (
     "verdict", "direction", "protocol", "client", "client_port", "server", "server_port", "vlan",
     "attempts", "reply_delay", "icmp_type", "icmp_code", "icmp_sender", "community_id", "first",
+    "quality",
 )  # fmt: skip
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "]": "\\]"})
@@ -40,6 +42,13 @@ _HOSTNAME = re.compile("[!-~]{1,255}")
 def escaped(value: object) -> str:
     """Return a value as a PARAM-VALUE (section 6.3.3)."""
     return str(value).translate(_ESCAPES)
+
+
+def _severity(row: Row) -> int:
+    """Return how bad it is; what is suspect alarms nobody."""
+    if row.quality == Quality.SUSPECT.label:
+        return _INFORMATIONAL
+    return _SEVERITIES.get(row.verdict, _INFORMATIONAL)
 
 
 class Messages:
@@ -76,7 +85,7 @@ class Messages:
         parameters = "".join(
             f' {name}="{escaped(values[name])}"' for name in PARAMETERS if values[name] is not None
         )
-        priority = 8 * self._facility + _SEVERITIES.get(row.verdict, _INFORMATIONAL)
+        priority = 8 * self._facility + _severity(row)
         return (
             f"<{priority}>1 {rfc3339(row.judged, 6)} {self._sender}"
             f" [{SD_ID}{parameters}] {sentence(row)}"

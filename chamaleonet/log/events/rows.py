@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from chamaleonet.flows.records import FLOW, MARK_CLIENT_HIGH, Direction
+from chamaleonet.flows.records import FLOW, MARK_CLIENT_HIGH, Direction, Quality
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.columns import PORT_PROTOCOLS
 from chamaleonet.log.community_id import COMMUNITY_ID_BYTES
@@ -53,6 +53,7 @@ class Row(NamedTuple):
     icmp_code: int | None
     icmp_sender: str | None
     community_id: str
+    quality: str
     key: bytes
 
 
@@ -73,11 +74,12 @@ def _view(*names: str) -> np.dtype[Any]:
 _NEEDED = _view(
     "first", "last", "judged", "state", "direction", "kind", "marks", "ports", "vlan", "attempts",
     "client_packets", "server_packets", "client_bytes", "server_bytes", "reply_delay",
-    "icmp_type", "icmp_code",
+    "icmp_type", "icmp_code", "quality",
 )  # fmt: skip
 _KEY_BYTES = 38  # FLOW begins with the key: addresses, ports, kind
 _VERDICTS = [state.label for state in State]
 _DIRECTIONS = [direction.label for direction in Direction]
+_QUALITIES = [quality.label for quality in Quality]
 
 
 def rows(flows: NDArray[np.void]) -> list[Row]:
@@ -98,7 +100,7 @@ def rows(flows: NDArray[np.void]) -> list[Row]:
     for i, (
         first, last, judged, state, direction, kind, marks, ports, vlan, attempts,
         client_packets, server_packets, client_bytes, server_bytes, reply_delay,
-        icmp_type, icmp_code,
+        icmp_type, icmp_code, quality,
     ) in enumerate(flows.view(_NEEDED).tolist()):  # fmt: skip
         protocol, start = kind >> 8, i * FLOW.itemsize
         client_port = server_port = None
@@ -117,6 +119,7 @@ def rows(flows: NDArray[np.void]) -> list[Row]:
                 reply_delay if reply_delay >= 0 else None,
                 icmp_type if sender else None, icmp_code if sender else None, sender,
                 community_ids[i * COMMUNITY_ID_BYTES : (i + 1) * COMMUNITY_ID_BYTES],
+                _QUALITIES[quality],
                 records[start : start + _KEY_BYTES] + first.to_bytes(8, "big", signed=True),
             )
         )  # fmt: skip

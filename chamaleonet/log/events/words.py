@@ -51,7 +51,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def reason(row: Row) -> str:
-    """Return why the flow has its verdict."""
+    """Return why the flow has its verdict, and that it is not to be relied on if it is not."""
+    return _why(row) + ("" if row.quality == "sound" else f" ({row.quality})")
+
+
+def _why(row: Row) -> str:
     if row.verdict == "unanswered":
         return f"no answer to {_count(row.attempts, 'attempt')}"
     if row.verdict == "icmp_error":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from chamaleonet.flows.records import FLOW, Direction, Query
+from chamaleonet.flows.records import FLOW, Direction, Quality, Query
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.flowlog import ROW_GROUP
 from chamaleonet.log.healthy import DELAYS
@@ -71,7 +71,10 @@ def _intact(records: NDArray[np.void]) -> NDArray[np.bool_]:
     intact &= query < len(Query)
     intact &= records["state"] < len(State)
     intact &= records["direction"] < len(Direction)
-    if "delay" in (records.dtype.names or ()):
+    names = records.dtype.names or ()
+    if "quality" in names:
+        intact &= records["quality"] < len(Quality)
+    if "delay" in names:
         intact &= (records["delay"] < len(DELAYS)) | (records["delay"] == NO_REPLY)
     return intact
 

@@ -2,7 +2,8 @@
 
 A message is a MessagePack map. The tables here are the stream's definition:
 docs/verdict-stream.md and its schema are made from them, and both ends check by them. A reader may
-ignore fields that it does not know; a writer leaves none out.
+ignore fields that it does not know; a writer leaves none out. Of a field that came later it is said
+what its absence means: a spool may hold records from before an update.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chamaleonet.capture.link import LinkType
-from chamaleonet.flows.records import SLAB_BYTES, Direction
+from chamaleonet.flows.records import SLAB_BYTES, Direction, Quality
 from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.log.healthy import DELAYS
 
@@ -43,11 +44,12 @@ class Type:
 
 @dataclass(frozen=True)
 class Field:
-    """One field: its name, type and meaning."""
+    """One field: its name, type and meaning, and what it means that it is missing, if it may be."""
 
     name: str
     type: Type
     meaning: str
+    missing: str = ""
 
 
 def _integer(bits: int, name: str = "") -> Type:
@@ -105,6 +107,7 @@ _LINK = Type(
 )
 _VERDICT = _one_of(*(state.label for state in State if state is not State.NONE))
 _DIRECTION = _one_of(*(direction.label for direction in Direction))
+_QUALITY = _one_of(*(quality.label for quality in Quality))
 _FLOW = Type("map, a flow", lambda value: type(value) is dict, {"$ref": "#/$defs/flow"})
 _MOST_PACKETS = 16
 _PACKETS = Type(
@@ -162,6 +165,8 @@ FLOW_FIELDS = (
     Field("icmp_type", _or_nil(_U8), "of the ICMP error that judged it; nil: none did"),
     Field("icmp_code", _or_nil(_U8), "of the ICMP error that judged it"),
     Field("icmp_sender", _or_nil(_ADDRESS), "who sent the ICMP error that judged it"),
+    Field("quality", _QUALITY, "how far the verdict can be relied on, by docs/visibility.md",
+          missing=Quality.SOUND.label),
 )  # fmt: skip
 
 PACKET_FIELDS = (
@@ -247,6 +252,8 @@ def check(message: object, fields: tuple[Field, ...]) -> dict[str, Any]:
         raise MessageError("not a map")
     for field in fields:
         if field.name not in message:
+            if field.missing:
+                continue
             raise MessageError(f"{field.name} is missing")
         if not field.type.holds(message[field.name]):
             raise MessageError(f"{field.name} is not {field.type.name}")
@@ -310,7 +317,8 @@ def markdown() -> str:
         text += f"### {title}\n\n" + (f"{meaning}\n\n" if meaning else "")
         text += "| field | type | meaning |\n| --- | --- | --- |\n"
         for field in fields:
-            text += f"| `{field.name}` | {field.type.name} | {field.meaning} |\n"
+            missing = f"; missing: {field.missing}" if field.missing else ""
+            text += f"| `{field.name}` | {field.type.name} | {field.meaning}{missing} |\n"
         text += "\n"
     return text
 
@@ -324,7 +332,7 @@ def _map_schema(fields: tuple[Field, ...], **fixed: str) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
-        "required": [field.name for field in fields],
+        "required": [field.name for field in fields if not field.missing],
     }
 
 

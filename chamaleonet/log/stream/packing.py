@@ -11,6 +11,7 @@ from chamaleonet.flows.records import (
     FLOW,
     MARK_CLIENT_HIGH,
     Direction,
+    Quality,
     Query,
     Role,
 )
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 
 _VERDICTS = {state.label: state for state in State}
 _DIRECTIONS = {direction.label: direction for direction in Direction}
+_QUALITIES = {quality.label: quality for quality in Quality}
 _STATE_LABELS = [state.label for state in State]
 _DIRECTION_LABELS = [direction.label for direction in Direction]
+_QUALITY_LABELS = [quality.label for quality in Quality]
 _LOW = (1 << 64) - 1
 
 
@@ -87,6 +90,7 @@ def _pack(values: tuple[Any, ...]) -> dict[str, Any]:
         "icmp_type": row["icmp_type"] if by_icmp else None,
         "icmp_code": row["icmp_code"] if by_icmp else None,
         "icmp_sender": sender if by_icmp else None,
+        "quality": _QUALITY_LABELS[row["quality"]],
     }
 
 
@@ -142,6 +146,7 @@ def unpack_flow(message: dict[str, Any]) -> NDArray[np.void]:
     record["kind"] = protocol << 8 | query << 4 | (4 if len(client) == 4 else 6)
     record["state"] = _VERDICTS[flow["verdict"]]
     record["direction"] = _DIRECTIONS[flow["direction"]]
+    record["quality"] = _QUALITIES[flow.get("quality", Quality.SOUND.label)]
     record["marks"] = marks
     record["slab"] = -1
     record["reply_delay"] = -1 if flow["reply_delay"] is None else flow["reply_delay"]

@@ -47,6 +47,11 @@ def test_nothing_to_explain_and_nothing_explained(report, empty_report):
     assert unexplained["lead"] == "No rule found a cause of the 4,800 erroneous flows."
 
 
+def test_what_is_left_out_is_said_at_the_top(report):
+    report["about"]["suspect"] = 1234
+    assert "Left out are 1,234 flows whose verdict is suspect" in summary.of(report)["lead"]
+
+
 def test_a_host_leads_to_the_finding_that_names_it(report):
     (machine,) = summary.of(report)["machines"]
     assert machine["why"] == [("finding-2", summary.TITLES["stale_server"])]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chamaleonet.flows.records import Query
+from chamaleonet.flows.records import Quality, Query
 from chamaleonet.flows.transitions import VERDICTS, State
 from chamaleonet.log.columns import PORT_PROTOCOLS
 from chamaleonet.log.events.jsonl import EventLog, events, json_schema
@@ -65,7 +65,7 @@ def test_an_event_as_suricata_would_name_it():
         "chamaleonet": {
             "verdict": "icmp_error", "direction": "transit",
             "judged": "2026-09-21T14:13:21.234567+0000", "attempts": 3, "reply_delay": 1.5,
-            "icmp_type": 1, "icmp_code": 4, "icmp_sender": "2001:db8::1",
+            "icmp_type": 1, "icmp_code": 4, "icmp_sender": "2001:db8::1", "quality": "sound",
         },
     }  # fmt: skip
 
@@ -100,7 +100,7 @@ def test_an_event_as_elastic_would_name_it():
         "chamaleonet": {
             "verdict": "icmp_error", "direction": "transit",
             "judged": "2026-09-21T14:13:21.234567899Z", "attempts": 3, "reply_delay": 1.5,
-            "icmp_type": 1, "icmp_code": 4, "icmp_sender": "2001:db8::1",
+            "icmp_type": 1, "icmp_code": 4, "icmp_sender": "2001:db8::1", "quality": "sound",
         },
     }  # fmt: skip
 
@@ -124,6 +124,7 @@ def agreed(row, time):
     """Return what the object "chamaleonet" holds, of a row of the flow log."""
     names = (
         "verdict", "direction", "attempts", "reply_delay", "icmp_type", "icmp_code", "icmp_sender",
+        "quality",
     )  # fmt: skip
     values = {name: row[name] for name in names} | {"judged": time(row["judged"])}
     return {name: value for name, value in values.items() if value is not None}
@@ -268,6 +269,16 @@ def test_one_flow_has_one_id():
 def test_outcomes(state, outcome):
     record = flow("tcp", "10.0.0.1", "10.0.0.2", 1, 2, state=State[state.upper()])
     assert told(record, fields="ecs")["event"]["outcome"] == outcome
+
+
+def test_the_outcome_of_a_suspect_failure_is_unknown():
+    def outcome(state, quality):
+        record = flow("tcp", "10.0.0.1", "10.0.0.2", 1, 2, state=state, quality=quality)
+        return told(record, fields="ecs")["event"]["outcome"]
+
+    assert outcome(State.UNANSWERED, Quality.DEGRADED) == "failure"
+    assert outcome(State.UNANSWERED, Quality.SUSPECT) == "unknown"
+    assert outcome(State.ANSWERED, Quality.SUSPECT) == "success"
 
 
 @pytest.mark.parametrize("fields", FIELDS)

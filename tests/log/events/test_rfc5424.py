@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 
 from chamaleonet.errors import UserError
+from chamaleonet.flows.records import Quality
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.events.rfc5424 import PARAMETERS, Messages, escaped
 from chamaleonet.log.events.rows import rows
@@ -69,7 +70,7 @@ def test_a_message_says_who_tells_what():
                 "client": "10.0.0.1", "client_port": "4000",
                 "server": "192.0.2.9", "server_port": "53", "vlan": "7", "attempts": "2",
                 "icmp_type": "3", "icmp_code": "3", "icmp_sender": "192.0.2.1",
-                "first": "2026-09-21T14:13:20.000000000Z",
+                "first": "2026-09-21T14:13:20.000000000Z", "quality": "sound",
             }
         },
         "text": "icmp_error outbound udp 10.0.0.1:4000 -> 192.0.2.9:53:"
@@ -106,6 +107,14 @@ def test_the_time_is_that_of_the_verdict():
 def test_severities(state, severity):
     message = told(flow("tcp", "10.0.0.1", "10.0.0.2", 1, 2, state=State[state.upper()]))
     assert message["severity"] == severity
+
+
+@pytest.mark.parametrize(("quality", "severity"), [("degraded", 4), ("suspect", 6)])
+def test_a_suspect_verdict_alarms_nobody(quality, severity):
+    record = flow("tcp", "10.0.0.1", "10.0.0.2", 1, 2, quality=Quality[quality.upper()])
+    message = told(record)
+    assert message["severity"] == severity
+    assert message["data"]["chamaleonet@32473"]["quality"] == quality
 
 
 def test_facilities_have_their_numbers():

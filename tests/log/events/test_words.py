@@ -1,5 +1,6 @@
 import pytest
 
+from chamaleonet.flows.records import Quality
 from chamaleonet.flows.transitions import VERDICTS, State
 from chamaleonet.log.events.rows import rows
 from chamaleonet.log.events.words import end, reason, sentence
@@ -22,6 +23,12 @@ def test_every_verdict_has_its_reason(state):
 def test_attempts_are_counted():
     assert reason(row(State.UNANSWERED, attempts=1)) == "no answer to 1 attempt"
     assert reason(row(State.UNANSWERED, attempts=4)) == "no answer to 4 attempts"
+
+
+def test_a_verdict_that_is_not_sound_says_so():
+    suspect = row(State.UNANSWERED, attempts=4, quality=Quality.SUSPECT)
+    assert reason(suspect) == "no answer to 4 attempts (suspect)"
+    assert reason(row(State.REFUSED, quality=Quality.DEGRADED)) == "reset by the server (degraded)"
 
 
 def test_a_late_answer_tells_how_late():

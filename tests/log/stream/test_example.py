@@ -19,11 +19,11 @@ def test_the_example_prints_verdicts(tmp_path):
             [sys.executable, "-I", EXAMPLE, endpoint.path], stdout=subprocess.PIPE, text=True
         )
         with process:
-            assert process.stdout.readline() == "active unanswered 10.0.0.1 192.0.2.9 1 80\n"
+            assert process.stdout.readline() == "active unanswered sound 10.0.0.1 192.0.2.9 1 80\n"
             stream.send(event(number(2)), NO_PACKETS, NO_DATA)
             end(stream, 1)
-            assert process.stdout.readline() == "verdict unanswered 10.0.0.1 192.0.2.9 2 80\n"
-            assert process.stdout.readline() == "flow unanswered 10.0.0.1 192.0.2.9 1 80\n"
+            assert process.stdout.readline() == "verdict unanswered sound 10.0.0.1 192.0.2.9 2 80\n"
+            assert process.stdout.readline() == "flow unanswered sound 10.0.0.1 192.0.2.9 1 80\n"
             stream.close(timeout=10)
             assert process.stdout.read() == ""
         assert process.returncode == 0

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chamaleonet.flows.records import MARK_CLIENT_HIGH, Query, Role
+from chamaleonet.flows.records import MARK_CLIENT_HIGH, Quality, Query, Role
 from chamaleonet.log.columns import PORT_PROTOCOLS
 from chamaleonet.log.stream.messages import (
     FLOW_FIELDS,
@@ -99,6 +99,7 @@ GOOD = pack_flow(flow("tcp", "10.0.0.1", "9.9.9.9", 4000, 80)[0])
         ({"first": 1.5}, "first is not int, ns"),
         ({"attempts": 2**32}, "attempts is not uint 32"),
         ({"vlan": 4096}, "vlan is not"),
+        ({"quality": "good"}, "quality is not"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(fault, said):
@@ -106,10 +107,19 @@ def test_a_field_that_is_wrong_is_named(fault, said):
         unpack_flow({**GOOD, **fault})
 
 
-@pytest.mark.parametrize("name", [field.name for field in FLOW_FIELDS])
+@pytest.mark.parametrize("name", [field.name for field in FLOW_FIELDS if not field.missing])
 def test_a_field_that_is_missing_is_named(name):
     with pytest.raises(MessageError, match=f"^{name} is missing$"):
         unpack_flow({key: value for key, value in GOOD.items() if key != name})
+
+
+def test_a_record_from_before_there_were_qualities_is_sound():
+    suspect = flow("tcp", "10.0.0.1", "9.9.9.9", 4000, 80, quality=Quality.SUSPECT)
+    message = pack_flow(suspect[0])
+    assert unpack_flow(message)["quality"] == Quality.SUSPECT
+    del message["quality"]
+    assert unpack_flow(message)["quality"] == Quality.SOUND
+    check_record({"kind": "flow", "run": 1, "seq": 1, "flow": message})
 
 
 @pytest.mark.parametrize("link", [2, -1, "1", True, 1.0])
