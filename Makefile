@@ -20,7 +20,7 @@ help: ## show this
 demo: $(VENV)/installed packages ## a small campus on a real switch, judged live for 30 s
 	deploy/as-root $(BIN)/chamaleonet demo
 
-test: $(VENV)/installed packages test-packages .tools/promtool $(VENV)-ryu/installed ## run all tests
+test: $(VENV)/installed packages test-packages .tools/prometheus $(VENV)-ryu/installed ## run all tests
 	# As root, each of the two processes has a network and an Open vSwitch of its own: conftest.py.
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 2 --dist loadfile
 
@@ -69,6 +69,7 @@ $(VENV)-ryu/installed: pyproject.toml $(VENV)/installed
 	else rm $(VENV)-ryu/bin/python; echo "Ryu 4.34 needs Python 3.11: its test will be skipped"; fi
 	@touch $@
 
-# Prometheus' own checker, taken out of its package: the server itself is not wanted.
-.tools/promtool:
-	@deploy/unpack-promtool $@
+# Prometheus and its checker, taken out of their package: no service is wanted.
+.tools/prometheus: deploy/unpack-prometheus
+	@deploy/unpack-prometheus $(@D)
+	@touch $@

@@ -20,6 +20,7 @@ from chamaleonet import config as configuration
 from chamaleonet import metrics
 from chamaleonet.capture.ring import Ring
 from chamaleonet.errors import UserError
+from chamaleonet.flows.concentration import Concentration
 from chamaleonet.flows.records import ended_flows
 from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.log.stream.producer import VerdictStream
@@ -118,6 +119,7 @@ class Controller(framework.App):  # type: ignore[misc]
         self.metrics = metrics.ControllerMetrics(registry)
         self.failed = False
         self._stream_losses = metrics.Totals(self.metrics.dropped)
+        self._concentration = Concentration()
         self._watches = {switch.dp_id: self._watch(switch) for switch in self.config.switches}
         stream = self.config.stream
         spool = stream.spool
@@ -174,6 +176,7 @@ class Controller(framework.App):  # type: ignore[misc]
 
     def _tell(self, output: Output) -> None:
         self._stream.send(output.events, output.packets, output.data)
+        self._concentration.add(output.events, time.time_ns())
         if self._tally is not None:
             self._tally.write(ended_flows(output.events))
 
@@ -185,6 +188,8 @@ class Controller(framework.App):  # type: ignore[misc]
         engines = [watch.probe.engine for watch in self._watches.values()]
         self.metrics.pending_flows.set(sum(engine.pending_flows for engine in engines))
         self.metrics.tracked_flows.set(sum(engine.tracked_flows for engine in engines))
+        for direction, share in self._concentration.shares().items():
+            self.metrics.top_host.labels(direction.label).set(share)
         for dp_id, watch in self._watches.items():
             connected = self.metrics.switch_connected.labels(configuration.datapath_text(dp_id))
             connected.set(watch.datapath is not None)

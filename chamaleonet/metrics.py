@@ -64,6 +64,13 @@ CAUSES = {
         for kind in ("non_ip", "malformed", "fragments", "excluded", "icmp_info")
     },
 }
+
+
+def causes_of(process: str) -> list[str]:
+    """Return the causes that a process (``controller`` or ``logger``) can drop by."""
+    return [cause for cause, text in CAUSES.items() if text.startswith((process, "either"))]
+
+
 # From a flow-mod on an idle switch to a switch that takes a second.
 _DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -154,6 +161,12 @@ class ControllerMetrics:
             " suspect, for replies were out of sight.",
             "quality",
         )
+        self.top_host = gauge(
+            "erroneous_top_host_ratio",
+            "Part of the erroneous flows of the last minutes (half-life 5 min) that the internal"
+            " host with most of them has, 0 to 1; at most 1/256 too low.",
+            "direction",
+        )
         self.pending_flows = gauge("pending_flows", "Flows that wait for their first reply.")
         self.tracked_flows = gauge("tracked_flows", "Flows in the flow table.")
         self.candidate_packets = counter(
@@ -192,6 +205,8 @@ class ControllerMetrics:
         self.dropped = counter(
             "dropped_total", "What was lost, by cause; docs/metrics.md tells them.", "cause"
         )
+        for cause in causes_of("controller"):  # from 0, so that the first one is an increase
+            self.dropped.labels(cause)
         self.handler_failures = counter(
             "handler_failures_total", "Exceptions in event handlers; each ends the process."
         )
@@ -235,12 +250,20 @@ class LoggerMetrics:
             "logger_unfinished_files", "Files that are being compressed or made Parquet."
         )
         self.files = gauge("logger_files_bytes", "Size of all files in the directory.")
+        self.disk_available = gauge(
+            "logger_disk_available_bytes", "Room that the directory's file system has for us."
+        )
+        self.disk_size = gauge(
+            "logger_disk_size_bytes", "Size of the file system that the directory lies on."
+        )
         self.files_removed = counter(
             "logger_files_removed_total", "Complete files removed by `retention`.", "cause"
         )
         self.dropped = counter(
             "dropped_total", "What was not written, by cause; docs/metrics.md tells them.", "cause"
         )
+        for cause in causes_of("logger"):
+            self.dropped.labels(cause)
 
 
 def serve(registry: CollectorRegistry, endpoint: Endpoint) -> Callable[[], None]:

@@ -123,6 +123,9 @@ def test_a_flow_is_judged_redirected_recovers_and_is_bypassed(start, connect):
     controller.eventually('redirect_rules{dp_id="00000000000000a1"}', 0)
     labels = 'direction="outbound",protocol="udp",verdict='
     assert controller.value(f'flows_total{{{labels}"unanswered"}}') == 1
+    assert controller.value('erroneous_top_host_ratio{direction="outbound"}') == 1
+    assert controller.value('erroneous_top_host_ratio{direction="inbound"}') == 0
+    assert controller.value('dropped_total{cause="ring_full"}') == 0
     assert controller.value(f'flows_total{{{labels}"recovered"}}') == 1
     assert controller.value('packet_ins_total{dp_id="00000000000000a1"}') == 2
     switch.send(flow_removed(switch.rules()[-1][0]))

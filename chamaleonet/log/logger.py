@@ -264,6 +264,10 @@ class Logger:
         for name, totals in self._totals.items():
             totals.follow(counts[name].copy())
         self._port_total.follow(self._port_packets)
+        with contextlib.suppress(OSError):  # a disk that fails is told of by disk_full
+            disk = os.statvfs(self._store.directory)
+            self._metrics.disk_available.set(disk.f_bavail * disk.f_frsize)
+            self._metrics.disk_size.set(disk.f_blocks * disk.f_frsize)
         for gauge, value in (
             (self._metrics.known_flows, len(collector.known)),
             (self._metrics.held_packets, collector.held),

@@ -181,6 +181,9 @@ def test_what_is_erroneous_is_written_and_nothing_else(process, stream):
     for part in range(len(SECRET) - 6):
         assert SECRET[part : part + 6] not in content
     assert figures['chamaleonet_dropped_total{cause="not_erroneous"}'] == 2
+    assert figures['chamaleonet_dropped_total{cause="disk_full"}'] == 0
+    free = figures["chamaleonet_logger_disk_available_bytes"]
+    assert 0 < free < figures["chamaleonet_logger_disk_size_bytes"]
     assert figures['chamaleonet_logger_packets_total{verdict="unanswered"}'] == 4
     assert figures['chamaleonet_logger_packets_total{verdict="none"}'] == 1
     assert figures["chamaleonet_logger_stream_connected"] == 1
