@@ -30,6 +30,7 @@ lint: $(VENV)/installed ## style, types, the direction of imports, generated doc
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python deploy/grafana/generate.py --check
 
 bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/install-packages argus-server argus-client
@@ -39,8 +40,9 @@ bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/as-root $(BIN)/python -m benchmarks.logger
 	$(BIN)/python -m benchmarks.report
 
-docs: $(VENV)/installed ## write the generated parts of docs/
+docs: $(VENV)/installed ## write what is generated: parts of docs/, Grafana's dashboards
 	$(BIN)/python docs/generate.py
+	$(BIN)/python deploy/grafana/generate.py
 
 clean: ## remove all that was made here
 	rm -rf $(VENV) $(VENV)-ryu .tools build dist .coverage* .*_cache benchmarks/.data

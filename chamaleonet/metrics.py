@@ -24,6 +24,7 @@ from prometheus_client import (
 
 from chamaleonet import __version__
 from chamaleonet.errors import UserError
+from chamaleonet.flows.transitions import HEALTHY, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -229,6 +230,11 @@ class LoggerMetrics:
             "verdict",
         )
         self.flows = counter("logger_flows_total", "Ended flows written.", "verdict")
+        failed = [state.label for state in State if state not in (State.NONE, *HEALTHY)]
+        for verdict in failed:
+            self.flows.labels(verdict)
+        for verdict in (*failed, "orphan", "none"):
+            self.packets.labels(verdict)
         self.port_packets = counter(
             "logger_port_packets_total", "Packets that came in by the logger port."
         )
@@ -259,6 +265,8 @@ class LoggerMetrics:
         self.files_removed = counter(
             "logger_files_removed_total", "Complete files removed by `retention`.", "cause"
         )
+        for cause in ("age", "size"):
+            self.files_removed.labels(cause)
         self.dropped = counter(
             "dropped_total", "What was not written, by cause; docs/metrics.md tells them.", "cause"
         )

@@ -45,10 +45,15 @@ class Programs:
     Args:
         directory: for the configuration, the stream's socket and what the logger writes.
         pipeline: ``conntrack`` or ``reactive``.
+
+    Attributes:
+        openflow_port: where the controller awaits the switch.
+        metrics_ports: where the controller and the logger are scraped.
+        logs: what the logger writes.
     """
 
     def __init__(self, directory: Path, pipeline: str) -> None:
-        self.openflow_port, *self._metrics_ports = free_ports(3)
+        self.openflow_port, *self.metrics_ports = free_ports(3)
         self.logs = directory / "log"
         self._directory = directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -70,8 +75,8 @@ switches:
 logger: {{interface: {LOGGER_INTERFACE}, directory: {self.logs}, anonymise: {{addresses: none}}}}
 stream: {{address: "unix:{directory}/verdicts.sock", spool: {{directory: {directory}/spool}}}}
 metrics:
-  controller: 127.0.0.1:{self._metrics_ports[0]}
-  logger: 127.0.0.1:{self._metrics_ports[1]}
+  controller: 127.0.0.1:{self.metrics_ports[0]}
+  logger: 127.0.0.1:{self.metrics_ports[1]}
 """
         )
 
@@ -119,15 +124,18 @@ metrics:
         return _parsed(self._scrape(1))
 
     def excerpt(self) -> list[str]:
-        """Return those lines of the controller's metrics that count or measure."""
+        """Return those lines of the controller's metrics that have counted or measured."""
         return [
             line
             for line in self._scrape(0).splitlines()
-            if line.startswith("chamaleonet_") and "_bucket" not in line and "_info" not in line
+            if line.startswith("chamaleonet_")
+            and "_bucket" not in line
+            and "_info" not in line
+            and not line.endswith(" 0.0")
         ]
 
     def _scrape(self, which: int) -> str:
-        url = f"http://127.0.0.1:{self._metrics_ports[which]}/metrics"
+        url = f"http://127.0.0.1:{self.metrics_ports[which]}/metrics"
         with urllib.request.urlopen(url, timeout=5) as response:
             text: str = response.read().decode()
         return text

@@ -250,6 +250,11 @@ class _Counts:
             if quality is not Quality.SOUND
         ]
         self._children: dict[int, Callable[[float], None]] = {}
+        # All from 0, so that the first flow is an increase.
+        for protocol in (*_PROTOCOLS.values(), "other"):
+            for direction in Direction:
+                for state in _JUDGED:
+                    self._flows.labels(state.label, direction.label, protocol)
 
     def confirmed(self, change: Change, now: int) -> None:
         """Count a redirect rule that the switch has added or deleted."""

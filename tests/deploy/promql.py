@@ -8,6 +8,7 @@ from chamaleonet import metrics
 
 # Of Prometheus itself, and of prometheus_client's own collectors.
 STANDARD = {
+    "ALERTS",
     "up",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
