@@ -134,6 +134,10 @@ class OpenFlow(Section):
         default=Endpoint("127.0.0.1", 6653),
         description="Address and TCP port on which switches are awaited.",
     )
+    handshake_timeout: Duration = Field(
+        default=10 * 10**9,
+        description="A connection that has not become a switch's in this time is closed.",
+    )
 
 
 class Tables(Section):

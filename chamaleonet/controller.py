@@ -27,6 +27,7 @@ from chamaleonet.log.stream.producer import VerdictStream
 from chamaleonet.log.stream.spool import Spool
 from chamaleonet.log.tally import Tally
 from chamaleonet.switch import framework
+from chamaleonet.switch.gate import Gate
 from chamaleonet.switch.launcher import CONFIG_VARIABLE
 from chamaleonet.switch.probe import Probe, warm_up
 from chamaleonet.switch.rules import Cookie
@@ -90,8 +91,14 @@ class _Watch:
 
     def send(self) -> None:
         """Send what the rulebook wants in the switch."""
-        if self.datapath is not None and (message := self.probe.flush()):
-            self.datapath.send(message)
+        # Nobody may wait for one switch: what it has no room for is sent later.
+        datapath = self.datapath
+        if (
+            datapath is not None
+            and framework.has_room(datapath)
+            and (message := self.probe.flush())
+        ):
+            framework.send(datapath, message)
 
     def scrape(self) -> None:
         """Bring the metrics up to date."""
@@ -133,6 +140,14 @@ class Controller(framework.App):  # type: ignore[misc]
         self._tally = Tally(self._stream.send_counts) if self.config.logger.healthy else None
         self._counted = time.monotonic()
         self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
+        gate = Gate(
+            self.metrics,
+            self._watches,
+            exclusive=framework.is_exclusive(),
+            handshake_seconds=self.config.openflow.handshake_timeout / 1e9,
+        )
+        framework.parse_safely(gate.malformed)
+        framework.connect_by(gate.enter)
         framework.receive_own(
             lambda bits: Cookie.of(bits) is not None, self._on_packet_in, self._on_flow_removed
         )
@@ -217,7 +232,9 @@ class Controller(framework.App):  # type: ignore[misc]
             return
         if datapath.state == framework.MAIN_DISPATCHER:
             watch.datapath = datapath
-            datapath.send(watch.probe.connect(functools.partial(framework.next_xid, datapath)))
+            next_xid = functools.partial(framework.next_xid, datapath)
+            if not framework.send(datapath, watch.probe.connect(next_xid)):
+                datapath.close()
             log.info("%s: connected", watch.probe.switch.name)
         elif watch.datapath is datapath:
             watch.datapath = None
@@ -245,9 +262,7 @@ class Controller(framework.App):  # type: ignore[misc]
     @fatal
     def _on_error(self, event: Any) -> None:
         if watch := self._watch_of(event):
-            kind = framework.ofproto.ofp_error_type_to_str(event.msg.type)
-            code = framework.ofproto.ofp_error_code_to_str(event.msg.type, event.msg.code)
-            watch.probe.on_error(event.msg.xid, f"{kind}, {code}")
+            watch.probe.on_error(event.msg.xid, framework.error_text(event.msg))
 
     @fatal
     def _on_packet_in(self, datapath: Any, message: framework.PacketIn) -> None:

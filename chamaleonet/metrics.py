@@ -38,6 +38,7 @@ _PREFIX = "chamaleonet"
 # The causes of chamaleonet_dropped_total.
 CAUSES = {
     "ring_full": "either: packets that the ring on its port had no room for",
+    "packet_in_early": "controller: packet-ins before it was known from which switch",
     "malformed_packet_in": "controller: packet-ins that cannot be read",
     "flow_table_full": "controller: packets whose new flow found no place (`max_flows`)",
     "redirect_rules_full": "controller: redirect rules beyond `redirect.max_rules`",
@@ -64,6 +65,23 @@ CAUSES = {
         kind: f"logger: packets at its port that docs/verdicts.md counts as `{kind}`"
         for kind in ("non_ip", "malformed", "fragments", "excluded", "icmp_info")
     },
+}
+# The causes of chamaleonet_openflow_errors_total.
+OPENFLOW_ERRORS = {
+    "version": "another version than OpenFlow 1.3, or one that changed",
+    "type": "a message that no switch sends",
+    "length": "a length that no message of its type has",
+    "order": "a message at a time when it makes no sense, such as before the hello",
+    "malformed": "a message that cannot be parsed",
+    "multipart": "a reply in parts without end",
+    "truncated": "the connection ended within a message",
+    "unread": "the switch does not take what it is sent",
+    "silent": "the switch connected anew, and its former connection did not answer",
+    "auxiliary": "an auxiliary connection: all is said on the main one",
+    "unknown_datapath": "a switch that is not configured (`chamaleonet run` alone)",
+    "duplicate_datapath": "a switch that is connected already, and answers there",
+    "handshake_timeout": "a handshake that took longer than `openflow.handshake_timeout`",
+    "handshake_flood": "the oldest of too many unfinished handshakes",
 }
 
 
@@ -188,6 +206,15 @@ class ControllerMetrics:
         )  # fmt: skip
         self.switch_connected = gauge(
             "switch_connected", "1 while a configured switch is connected, else 0.", "dp_id"
+        )
+        self.openflow_connections = counter(
+            "openflow_connections_total", "OpenFlow connections, whoever opened them."
+        )
+        self.openflow_errors = counter(
+            "openflow_errors_total",
+            "OpenFlow connections closed for what their other end did; docs/metrics.md tells the"
+            " causes.",
+            "cause",
         )
         self.verdict_delay = Histogram(
             f"{_PREFIX}_verdict_delay_seconds",

@@ -107,6 +107,9 @@ def metrics() -> str:
     lines += ["### Causes of `chamaleonet_dropped_total`", "", "| cause | what was lost |"]
     lines += ["| --- | --- |"]
     lines += [f"| `{cause}` | {meaning} |" for cause, meaning in declared.CAUSES.items()]
+    lines += ["", "### Causes of `chamaleonet_openflow_errors_total`", ""]
+    lines += ["| cause | what the other end did |", "| --- | --- |"]
+    lines += [f"| `{cause}` | {meaning} |" for cause, meaning in declared.OPENFLOW_ERRORS.items()]
     return "\n".join([*lines, ""])
 
 

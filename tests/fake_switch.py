@@ -19,6 +19,14 @@ def message(kind, body=b"", xid=0):
     return struct.pack("!BBHI", 4, kind, 8 + len(body), xid) + body
 
 
+def features(dp_id, auxiliary=0):
+    return message(FEATURES_REPLY, struct.pack("!QIBBHII", dp_id, 0, 254, auxiliary, 0, 0, 0))
+
+
+def multipart(kind, body=b"", xid=0, *, more=False):
+    return message(MULTIPART_REPLY, struct.pack("!HH4x", kind, more) + body, xid)
+
+
 def packet_in(cookie, data, total_length=None, in_port=1):
     """Return an OFPT_PACKET_IN with a match on in_port, as Open vSwitch sends it."""
     total = len(data) if total_length is None else total_length
@@ -80,12 +88,11 @@ class FakeSwitch:
         if kind == ECHO_REQUEST:
             self.send(message(ECHO_REPLY, body, xid))
         elif kind == FEATURES_REQUEST:
-            features = struct.pack("!QIBBHII", self.dp_id, 0, 254, 0, 0, 0, 0)
-            self.send(message(FEATURES_REPLY, features, xid))
+            self.send(message(FEATURES_REPLY, features(self.dp_id)[8:], xid))
         elif kind == MULTIPART_REQUEST:
             (wanted,) = struct.unpack_from("!H", body)
             count = struct.pack("!QQI4x", 0, 0, 0) if wanted == AGGREGATE else b""
-            self.send(message(MULTIPART_REPLY, struct.pack("!HH4x", wanted, 0) + count, xid))
+            self.send(multipart(wanted, count, xid))
         elif kind == FLOW_MOD and self.refuse:
             self.refuse -= 1
             # OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL, and the beginning of what failed

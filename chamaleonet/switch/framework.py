@@ -5,18 +5,25 @@ Both have the same API; everything else in the package takes its names from here
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
+import signal
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import eventlet
 import eventlet.hubs
 import eventlet.wsgi
 import greenlet
 
 from chamaleonet.errors import UserError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 NAME = (
     "ryu" if "ryu" in sys.modules or os.environ.get("CHAMALEONET_FRAMEWORK") == "ryu" else "os_ken"
@@ -43,6 +50,7 @@ _handler = _load("controller.handler")
 ofp_event = _load("controller.ofp_event")
 ofproto = _load("ofproto.ofproto_v1_3")
 _parser = _load("ofproto.ofproto_v1_3_parser")
+_controller = _load("controller.controller")
 hub = _load("lib.hub")
 
 if hub.HUB_TYPE != "eventlet":
@@ -137,10 +145,134 @@ def next_xid(datapath: Any) -> int:
     return int(datapath.xid)
 
 
-def configure(host: str, port: int) -> None:
-    """Tell the framework where to await switches."""
+def has_room(datapath: Any) -> bool:
+    """Tell whether a message can be queued for a switch at once, without waiting for it."""
+    return datapath.send_q is not None and not datapath.send_q.full()
+
+
+def send(datapath: Any, message: bytes) -> bool:
+    """Queue a message for a switch; return False where nothing can be queued at once."""
+    return has_room(datapath) and bool(datapath.send(message))
+
+
+def error_text(message: Any) -> str:
+    """Return an error message's type and code by their names."""
+    kind = ofproto.ofp_error_type_to_str(message.type)
+    if message.type == ofproto.OFPET_EXPERIMENTER:
+        return f"{kind} {message.experimenter:#x}, {message.exp_type}"
+    return f"{kind}, {ofproto.ofp_error_code_to_str(message.type, message.code)}"
+
+
+# Connections.
+
+# Of the processor's time, ten times what an honest message takes.
+_PARSE_SECONDS = 0.02
+_PARSE_SECONDS_PER_BYTE = 4e-6
+_PARSE_TURNS = 3  # one may be the garbage collector's
+_listener: Any = None
+
+
+class _EndlessError(Exception):
+    """A message's parser does not come to an end."""
+
+
+def parse_safely(malformed: Callable[[Any, Exception], None]) -> None:
+    """Have messages that cannot be parsed told, where the framework would log them and go on.
+
+    Its parsers also trust the lengths inside of a message: an entry of no length is parsed for
+    ever. So a timer of the process's own time interrupts them.
+
+    Args:
+        malformed: called with (datapath, what was raised); must not block.
+    """
+    turns = 0
+
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        nonlocal turns
+        turns += 1
+        # Not in a destructor that just runs, where it would come to nothing.
+        within = frame is not None and frame.f_globals.get("__name__", "").startswith(f"{NAME}.")
+        if within and turns >= _PARSE_TURNS:
+            raise _EndlessError("parsing does not come to an end")
+
+    def bounded(parse: Callable[..., Any]) -> Callable[..., Any]:
+        def parsed(
+            datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: Any
+        ) -> Any:
+            nonlocal turns
+            turns = 0
+            turn = _PARSE_SECONDS + _PARSE_SECONDS_PER_BYTE * msg_len
+            signal.setitimer(signal.ITIMER_VIRTUAL, turn, turn)
+            try:
+                return parse(datapath, version, msg_type, msg_len, xid, buf)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the message is to blame)
+                malformed(datapath, error)
+                return None
+            finally:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+        return parsed
+
+    signal.signal(signal.SIGVTALRM, interrupt)
+    parsers = _parser._MSG_PARSERS  # noqa: SLF001
+    parsers.update({kind: bounded(parse) for kind, parse in parsers.items()})
+
+
+def listen(listener: Any) -> None:
+    """Await switches on a socket of our own; to be called before the apps are loaded.
+
+    The framework's own loop ends with the first accept that fails, and with it the process.
+    """
+    global _listener  # noqa: PLW0603
+    _listener = listener
     conf = _load("cfg").CONF
-    conf(args=[f"--ofp-listen-host={host}", f"--ofp-tcp-listen-port={port}"], project=NAME)
+    conf(args=[], project=NAME)
+
+
+def is_exclusive() -> bool:
+    """Tell whether we await the switches ourselves, so that all of them are to be ours."""
+    return _listener is not None
+
+
+def connect_by(enter: Callable[[Any, Any], None]) -> None:
+    """Have every connection handed over; to be called before the framework listens.
+
+    Args:
+        enter: called with (socket, address) in a greenlet of its own.
+    """
+    _controller.datapath_connection_factory = enter
+    if _listener is not None:
+        _controller.OpenFlowController.__call__ = lambda _: _accept(enter)
+
+
+def _accept(enter: Callable[[Any, Any], None]) -> None:
+    while True:
+        try:
+            connection, address = _listener.accept()
+        except OSError as error:  # it is gone again, or there are too many open files
+            logging.getLogger(__name__).error("openflow: %s", error)
+            hub.sleep(0.1)
+            continue
+        hub.spawn(enter, connection, address)
+        hub.sleep(0)  # accept does not wait as long as there are more
+
+
+def converse(connection: Any, address: Any) -> None:
+    """Have the framework speak with a switch until the connection ends.
+
+    Args:
+        connection: what it is to take for its socket; ``connection.datapath`` is set.
+        address: the switch's.
+    """
+    with contextlib.closing(_controller.Datapath(connection, address)) as datapath:
+        connection.datapath = datapath
+        datapath.serve()
+
+
+def call_later(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+    """Call a function after so many seconds; return what prevents it."""
+    cancel: Callable[[], None] = eventlet.spawn_after(seconds, function).cancel
+    return cancel
 
 
 def end_process(status: int) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "CHAMALEONET_CONFIG"
 _APP = "chamaleonet.controller"
+_BACKLOG = 128  # connections that wait to be accepted
 
 
 def run(path: Path) -> int:
@@ -38,12 +39,11 @@ def run(path: Path) -> int:
     from chamaleonet import config
     from chamaleonet.switch import framework
 
-    listen = config.load(path).openflow.listen
-    _check_free(listen)
+    listener = _listen(config.load(path).openflow.listen)
     os.environ[CONFIG_VARIABLE] = str(path)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger(framework.NAME).setLevel(logging.WARNING)
-    framework.configure(*listen)
+    framework.listen(listener)
     manager = framework.AppManager.get_instance()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: framework.end_process(0))
@@ -69,13 +69,9 @@ def spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _check_free(listen: Endpoint) -> None:
-    """Listen once: the framework would only log that it cannot."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    with socket.socket(family) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind(tuple(listen))
-            attempt.listen()
-        except OSError as error:
-            raise UserError(f"openflow: cannot listen on {listen}: {error.strerror}") from None
+def _listen(at: Endpoint) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
+        return socket.create_server(at, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UserError(f"openflow: cannot listen on {at}: {error.strerror}") from None

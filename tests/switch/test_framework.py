@@ -6,7 +6,7 @@ import pytest
 
 from chamaleonet.switch import framework
 from chamaleonet.switch.rules import COOKIE_PREFIX
-from tests.fake_switch import flow_removed, packet_in
+from tests.fake_switch import BARRIER_REPLY, ERROR, flow_removed, message, multipart, packet_in
 
 OURS, THEIRS = COOKIE_PREFIX | 1, 7
 
@@ -60,6 +60,35 @@ def test_a_packet_in_whose_match_is_longer_than_itself_has_no_data(got):
     struct.pack_into("!H", message, 26, 0xFFF0)
     parsed(bytes(message))
     assert got == [(5, b"")]
+
+
+@pytest.fixture
+def malformed(monkeypatch):
+    """What was told to be no message."""
+    monkeypatch.setattr(framework._parser, "_MSG_PARSERS", dict(framework._parser._MSG_PARSERS))
+    malformed = []
+    framework.parse_safely(lambda _, error: malformed.append(type(error).__name__))
+    return malformed
+
+
+def test_what_cannot_be_parsed_is_told(malformed):
+    assert parsed(multipart(2, bytes(24))).body.flow_count == 0
+    assert malformed == []
+    assert parsed(multipart(77)) is None
+    assert len(malformed) == 1
+
+
+def test_parsing_that_does_not_end_is_interrupted(malformed):
+    assert parsed(multipart(1, bytes(56))) is None  # an entry of no length
+    assert malformed == ["_EndlessError"]
+    assert parsed(message(BARRIER_REPLY)).xid == 0
+
+
+def test_errors_are_told_by_their_names():
+    ours = parsed(message(ERROR, struct.pack("!HH", 5, 1)))
+    assert framework.error_text(ours) == "OFPET_FLOW_MOD_FAILED(5), OFPFMFC_TABLE_FULL(1)"
+    others = parsed(message(ERROR, struct.pack("!HHI", 0xFFFF, 7, 0x2320)))
+    assert framework.error_text(others) == "OFPET_EXPERIMENTER(65535) 0x2320, 7"
 
 
 def test_transaction_ids_are_the_connections_own():
