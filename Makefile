@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 # Open vSwitch, Mininet and the ordinary tools that make traffic and read captures.
 PACKAGES := openvswitch-switch mininet iproute2 ethtool iputils-ping curl dnsmasq-base \
 	bind9-dnsutils tcpdump tcpreplay tshark openssl
-# What tests need besides: a browser, Java for Spark, setcap.
-TEST_PACKAGES := chromium default-jre-headless libcap2-bin
+# What tests need besides: a browser, Java for Spark, setcap, a terminal.
+TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench docs clean

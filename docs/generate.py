@@ -24,6 +24,7 @@ from chamaleonet.flows.transitions import TRANSITIONS, Event, State
 from chamaleonet.log import columns, healthy
 from chamaleonet.log.events import jsonl as events
 from chamaleonet.log.stream import messages
+from chamaleonet.top import view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,6 +120,15 @@ def _metric(metric: Any) -> str:
     return f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |"
 
 
+def top() -> str:
+    """Return tables of the keys of `top` and of its columns."""
+    lines = []
+    for titles, rows in (("key | what it does", view.KEYS), ("column | meaning", view.MEANINGS)):
+        lines += [f"| {titles} |", "| --- | --- |"]
+        lines += [f"| {what} | {meaning} |" for what, meaning in rows] + [""]
+    return "\n".join([*lines, ""])
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "states": states,
     "columns": columns.markdown,
@@ -128,6 +138,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "ecs": partial(events.markdown, "ecs"),
     "configuration": configuration,
     "metrics": metrics,
+    "top": top,
 }
 
 

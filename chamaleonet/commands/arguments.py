@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chamaleonet.flows.engine import Settings
+    from chamaleonet.log.stream.endpoint import Endpoint
 
 
 def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -60,6 +61,29 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="flows that the flow table holds (default: 1000000)",
     )  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (YAML)")
+
+
+def add_stream(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which verdict stream is followed."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--config", type=Path, metavar="FILE", help="its stream is followed")
+    where.add_argument(
+        "--stream", metavar="ADDRESS",
+        help="unix:PATH (default: unix:/run/chamaleonet/verdicts.sock)",
+    )  # fmt: skip
+
+
+def endpoint_of(options: argparse.Namespace) -> Endpoint:
+    """Return the verdict stream that ``add_stream``'s options name.
+
+    Raises:
+        UserError: the configuration is wrong, or the address is none.
+    """
+    from chamaleonet import config
+    from chamaleonet.log.stream.endpoint import Endpoint
+
+    stream = config.load(options.config).stream if options.config else config.Stream()
+    return Endpoint(options.stream or stream.address, stream.tls)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

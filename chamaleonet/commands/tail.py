@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chamaleonet.commands.arguments import add_stream, endpoint_of
 from chamaleonet.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,12 +18,7 @@ def add(commands: Any) -> None:
         help="follow verdicts",
         description="Prints verdicts as the controller comes to them. Ends on SIGTERM or SIGINT.",
     )
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--config", type=Path, metavar="FILE", help="its stream is followed")
-    where.add_argument(
-        "--stream", metavar="ADDRESS",
-        help="unix:PATH (default: unix:/run/chamaleonet/verdicts.sock)",
-    )  # fmt: skip
+    add_stream(parser)
     parser.add_argument(
         "--verdict", action="append", metavar="VERDICT", help="only these, may be repeated"
     )
@@ -38,19 +33,15 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
-    from chamaleonet import config
     from chamaleonet.flows.transitions import VERDICTS
-    from chamaleonet.log.stream.endpoint import Endpoint
     from chamaleonet.log.stream.tail import tail
 
-    stream = config.load(options.config).stream if options.config else config.Stream()
     named = {state.label: state for state in VERDICTS}
     for verdict in options.verdict or ():
         if verdict not in named:
             raise UserError(f"--verdict {verdict}: choose of {', '.join(named)}")
-    endpoint = Endpoint(options.stream or stream.address, stream.tls)
     return tail(
-        endpoint,
+        endpoint_of(options),
         fields=options.json,
         verdicts=tuple(named[verdict] for verdict in options.verdict) if options.verdict else None,
         ended=options.ended,

@@ -101,21 +101,22 @@ def follow(
         try:
             message = reader.messages.get(timeout=_SECONDS)
         except queue.Empty:
-            before, status = status, _status(reader)
+            before, status = status, status_of(reader)
             if status != before:
                 said(status)
         else:
             tell(message)
 
 
-def _status(reader: VerdictReader) -> str:
+def status_of(reader: VerdictReader) -> str:
+    """Return what is to be said about a reader's connection."""
     if reader.connected:
         return "connected"
     causes = ", ".join(list(reader.refused))  # a copy: the reader's thread adds to it
     return "waiting for the controller" + (f" (failed before: {causes})" if causes else "")
 
 
-def _check_permission(endpoint: Endpoint) -> None:
+def check_permission(endpoint: Endpoint) -> None:
     """Raise UserError if the socket is somebody else's: waiting for it would be in vain."""
     if endpoint.path is None:
         return
@@ -161,7 +162,7 @@ def tail(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
-    _check_permission(endpoint)
+    check_permission(endpoint)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
