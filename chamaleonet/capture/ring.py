@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 _SOL_PACKET, _ETH_P_ALL = 263, 0x0003
 _ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _RESERVE = 1, 5, 6, 10, 12
 _IGNORE_OUTGOING = 23
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 _TPACKET_V3, _MR_PROMISCUOUS = 2, 1
 _ETHERNET_HARDWARE = (1, 772)  # Ethernet, loopback
 _STATUS_KERNEL, _STATUS_USER = 0, 1
 
 # struct tpacket_block_desc
-_BLOCK_STATUS, _BLOCK_PACKETS, _BLOCK_FIRST, _BLOCK_HEADER = 8, 12, 16, 48
+_BLOCK_STATUS, _BLOCK_PACKETS, _BLOCK_FIRST, _BLOCK_SEQUENCE, _BLOCK_HEADER = 8, 12, 16, 24, 48
 # struct tpacket3_hdr, and the struct sockaddr_ll after it
 _NEXT, _SECONDS, _NANOSECONDS, _CAPTURED, _LENGTH, _STATUS, _MAC = 0, 4, 8, 12, 16, 20, 24
 _VLAN_TCI, _VLAN_TPID, _PACKET_TYPE, _PACKET_HEADER = 32, 36, 48 + 10, 48 + 20
@@ -47,6 +48,8 @@ _TAG = 4  # bytes of an 802.1Q tag
 _ADDRESSES = 12  # bytes of the two MAC addresses before it
 _TAG_8021Q, _TAG_8021AD, _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x8100, 0x88A8, 0x0800, 0x86DD
 _BIG = sys.byteorder == "big"
+
+BLOCKS, BLOCK_BYTES = 128, 1 << 18
 
 
 @inlined
@@ -128,6 +131,96 @@ def _walk_block(
     return count
 
 
+def open_socket(
+    interface: str, *, blocks: int = BLOCKS, block_bytes: int = BLOCK_BYTES, retire: int = 10,
+    accept: bytes | None = None,
+) -> socket.socket:  # fmt: skip
+    """Return a packet socket with a ring; it takes all that comes in by the interface from now on.
+
+    Args:
+        interface: as Ring's.
+        blocks: as Ring's.
+        block_bytes: as Ring's.
+        retire: as Ring's.
+        accept: a struct sock_fprog that says which packets are let in; without one, all.
+
+    Raises:
+        UserError: there is no such interface, it is no Ethernet, or the process may not.
+    """
+    # Compiling takes longer than the ring may last: do it with an empty block.
+    wide, narrow = np.empty(0, np.int64), np.empty(0, np.int32)
+    _walk_block(np.zeros(_BLOCK_HEADER, np.uint8), 0, block_bytes, wide, narrow, narrow, wide)
+    try:
+        connection = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    except PermissionError:
+        raise UserError(
+            f"{interface}: capturing packets needs root or the capability CAP_NET_RAW"
+        ) from None
+    try:
+        if accept is not None:
+            connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, accept)
+        _set_up(connection, interface, blocks, block_bytes, retire)
+    except OSError as error:
+        connection.close()
+        raise UserError(f"{interface}: cannot capture: {error.strerror}") from error
+    except UserError:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(
+    connection: socket.socket, interface: str, blocks: int, block_bytes: int, retire: int
+) -> None:
+    connection.setblocking(False)
+    connection.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
+    connection.setsockopt(_SOL_PACKET, _RESERVE, _TAG)
+    with contextlib.suppress(OSError):  # spares work where Linux is 4.20 or later
+        connection.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+    frame_bytes = 2048  # TPACKET_V3 asks for it and packs frames more densely
+    # struct tpacket_req3
+    request = struct.pack(
+        "7I", block_bytes, blocks, frame_bytes, blocks * block_bytes // frame_bytes, retire, 0, 0
+    )
+    connection.setsockopt(_SOL_PACKET, _RX_RING, request)
+    # Bound last, so that no packet of another interface gets in.
+    connection.bind((interface, _ETH_P_ALL))
+    if connection.getsockname()[3] not in _ETHERNET_HARDWARE:
+        raise UserError(f"{interface}: cannot capture: not an Ethernet interface")
+    index = socket.if_nametoindex(interface)
+    # struct packet_mreq; undone by the kernel when the socket is closed
+    connection.setsockopt(
+        _SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8x", index, _MR_PROMISCUOUS, 0)
+    )
+
+
+class Statistics:
+    """What the kernel counts of a packet socket; one alone may ask, for asking sets it to zero."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._received = self._dropped = 0
+
+    def _add_up(self) -> None:
+        # struct tpacket_stats_v3
+        statistics = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
+        received, dropped, _ = struct.unpack("3I", statistics)
+        self._received += received
+        self._dropped += dropped
+
+    @property
+    def received(self) -> int:
+        """Packets that came in so far, dropped ones included."""
+        self._add_up()
+        return self._received
+
+    @property
+    def dropped(self) -> int:
+        """Packets that the kernel dropped so far because the ring was full."""
+        self._add_up()
+        return self._dropped
+
+
 class Ring:
     """Receives every packet that comes in by an interface; what it sends itself is left out.
 
@@ -135,7 +228,9 @@ class Ring:
     truncated is the one that its IP header tells. Use it as a context manager.
 
     Args:
-        interface: name of an Ethernet interface, or ``lo``.
+        interface: name of an Ethernet interface, or ``lo``; or a socket from ``open_socket`` with
+            as many blocks. Whoever had the ring before may have died: the blocks that were not
+            handed back come first.
         blocks: how many blocks the ring has.
         block_bytes: bytes of a block, a multiple of the page size. A packet that does not fit is
             truncated by the kernel.
@@ -146,62 +241,34 @@ class Ring:
     """
 
     def __init__(
-        self, interface: str, *, blocks: int = 128, block_bytes: int = 1 << 18, retire: int = 10
-    ) -> None:
-        self.interface = interface
+        self, interface: str | socket.socket, *, blocks: int = BLOCKS,
+        block_bytes: int = BLOCK_BYTES, retire: int = 10,
+    ) -> None:  # fmt: skip
+        if isinstance(interface, str):
+            interface = open_socket(
+                interface, blocks=blocks, block_bytes=block_bytes, retire=retire
+            )
+        self._socket = interface
         self._blocks, self._block_bytes = blocks, block_bytes
-        self._block = 0  # the next to be handed over
-        self._packets = self._dropped = 0
+        self._statistics = Statistics(self._socket)
         rows = block_bytes // _PACKET_HEADER
         self._offset = np.empty(rows, np.int64)
         self._length = np.empty(rows, np.int32)
         self._wire_length = np.empty(rows, np.int32)
         self._time = np.empty(rows, np.int64)
         self._link = np.full(rows, LinkType.ETHERNET, np.uint16)
-        # Compiling takes longer than the ring may last: do it with an empty block.
-        self._ring: NDArray[np.uint8] = np.zeros(_BLOCK_HEADER, np.uint8)
-        self._index(0)
-        try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        except PermissionError:
-            raise UserError(
-                f"{interface}: capturing packets needs root or the capability CAP_NET_RAW"
-            ) from None
-        try:
-            self._map = self._open(interface, retire)
-        except OSError as error:
-            self._socket.close()
-            raise UserError(f"{interface}: cannot capture: {error.strerror}") from error
-        except UserError:
-            self._socket.close()
-            raise
+        self._map = mmap.mmap(self._socket.fileno(), blocks * block_bytes)
         self._ring = np.frombuffer(self._map, np.uint8)
+        self._block = self._oldest()  # the next to be handed over
 
-    def _open(self, interface: str, retire: int) -> mmap.mmap:
-        sock = self._socket
-        sock.setblocking(False)
-        sock.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
-        sock.setsockopt(_SOL_PACKET, _RESERVE, _TAG)
-        with contextlib.suppress(OSError):  # spares work where Linux is 4.20 or later
-            sock.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
-        size = self._blocks * self._block_bytes
-        frame_bytes = 2048  # TPACKET_V3 asks for it and packs frames more densely
-        # struct tpacket_req3
-        request = struct.pack(
-            "7I", self._block_bytes, self._blocks, frame_bytes, size // frame_bytes, retire, 0, 0
-        )
-        sock.setsockopt(_SOL_PACKET, _RX_RING, request)
-        ring = mmap.mmap(sock.fileno(), size)
-        # Bound last, so that no packet of another interface gets in.
-        sock.bind((interface, _ETH_P_ALL))
-        if sock.getsockname()[3] not in _ETHERNET_HARDWARE:
-            raise UserError(f"{interface}: cannot capture: not an Ethernet interface")
-        index = socket.if_nametoindex(interface)
-        # struct packet_mreq; undone by the kernel when the socket is closed
-        sock.setsockopt(
-            _SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8x", index, _MR_PROMISCUOUS, 0)
-        )
-        return ring
+    def _oldest(self) -> int:
+        """Return the block that was filled first, of those not handed back; or is being filled."""
+        blocks = self._ring.reshape(self._blocks, self._block_bytes)
+        # In this order: what the kernel hands over in between is seen to be ours.
+        sequence = blocks[:, _BLOCK_SEQUENCE : _BLOCK_SEQUENCE + 8].copy().view(np.uint64)[:, 0]
+        status = blocks[:, _BLOCK_STATUS : _BLOCK_STATUS + 4].copy().view(np.uint32)[:, 0]
+        ours = np.flatnonzero(status & _STATUS_USER)
+        return int(ours[sequence[ours].argmin()] if len(ours) else sequence.argmax())
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when a batch is ready."""
@@ -242,24 +309,15 @@ class Ring:
             self._offset, self._length, self._wire_length, self._time,
         )  # fmt: skip
 
-    def _count(self) -> None:
-        # struct tpacket_stats_v3; reading it sets it to zero
-        statistics = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
-        packets, dropped, _ = struct.unpack("3I", statistics)
-        self._packets += packets
-        self._dropped += dropped
-
     @property
     def received(self) -> int:
         """Packets that came in by the interface so far, dropped ones included."""
-        self._count()
-        return self._packets
+        return self._statistics.received
 
     @property
     def dropped(self) -> int:
         """Packets that the kernel dropped so far because the ring was full."""
-        self._count()
-        return self._dropped
+        return self._statistics.dropped
 
     def close(self) -> None:
         """Give the ring back; batches are no longer valid."""
