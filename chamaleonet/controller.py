@@ -149,8 +149,9 @@ class Controller(framework.App):  # type: ignore[misc]
         framework.parse_safely(gate.malformed)
         framework.connect_by(gate.enter)
         framework.receive_own(
-            lambda bits: Cookie.of(bits) is not None, self._on_packet_in, self._on_flow_removed
-        )
+            lambda bits: Cookie.of(bits) is not None, self._on_packet_in, self._on_flow_removed,
+            self._asked, self._on_flow_entries,
+        )  # fmt: skip
 
     def _watch(self, switch: Switch) -> _Watch:
         interface = switch.candidates.interface
@@ -245,11 +246,13 @@ class Controller(framework.App):  # type: ignore[misc]
         watch = self._watches.get(event.msg.datapath.id)
         return watch if watch is not None and watch.datapath is event.msg.datapath else None
 
-    @framework.on(framework.ofp_event.EventOFPAggregateStatsReply, framework.MAIN_DISPATCHER)
+    def _asked(self, datapath: Any, xid: int) -> bool:
+        watch = self._watches.get(datapath.id)
+        return watch is not None and watch.datapath is datapath and watch.probe.rulebook.asks(xid)
+
     @fatal
-    def _on_count(self, event: Any) -> None:
-        if watch := self._watch_of(event):
-            watch.probe.rulebook.on_count(event.msg.xid, event.msg.body.flow_count)
+    def _on_flow_entries(self, datapath: Any, message: framework.FlowEntries) -> None:
+        self._watches[datapath.id].probe.rulebook.on_dump(message.xid, message.message)
 
     @framework.on(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
     @fatal

@@ -204,6 +204,11 @@ class ControllerMetrics:
             "Redirect rules added, deleted, failed (refused by the switch) and expired (idle).",
             "dp_id", "change",
         )  # fmt: skip
+        self.reconciled_rules = counter(
+            "reconciled_rules_total",
+            "Rules of ours that a switch had when it connected, or lacked: kept, added or deleted.",
+            "dp_id", "outcome",
+        )  # fmt: skip
         self.switch_connected = gauge(
             "switch_connected", "1 while a configured switch is connected, else 0.", "dp_id"
         )

@@ -75,11 +75,5 @@ def test_rules_of_others_stay_and_leftovers_of_ours_go(lab):
     assert "192.0.2.3" in before
     controller.start()
     after = network.rules()
-    assert "nw_dst=192.0.2.1" in after
-    assert "nw_dst=192.0.2.2" in after
-    assert "192.0.2.3" not in after
-    # The generation is another one, the rules are the same.
-    ours = re.compile("cookie=0xc4a1.{12}, ")
-    same = [ours.sub("", text.replace(f" {orphan}", "")) for text in (before, after)]
-    kept = [{line for line in text.splitlines() if "192.0.2.3" not in line} for text in same]
-    assert kept[0] == kept[1]
+    kept = {line for line in before.splitlines() if "192.0.2.3" not in line}
+    assert set(after.splitlines()) == kept  # under the cookies that they had

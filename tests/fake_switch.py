@@ -11,7 +11,8 @@ FEATURES_REQUEST, FEATURES_REPLY = 5, 6
 PACKET_IN, FLOW_REMOVED, FLOW_MOD = 10, 11, 14
 MULTIPART_REQUEST, MULTIPART_REPLY = 18, 19
 BARRIER_REQUEST, BARRIER_REPLY = 20, 21
-AGGREGATE, PORT_DESC = 2, 13
+FLOW, PORT_DESC = 1, 13  # OFPMP_
+ADD, DELETE, DELETE_STRICT = 0, 3, 4  # OFPFC_
 NO_BUFFER = 0xFFFFFFFF
 
 
@@ -42,16 +43,70 @@ def flow_removed(cookie, reason=0):
     return message(FLOW_REMOVED, head + counters + struct.pack("!HH4x", 1, 4))
 
 
+class FlowTable:
+    """The flow entries of a switch, as flow-mods make them.
+
+    Attributes:
+        entries: (table, priority, match) -> (cookie, idle timeout, flags, instructions).
+    """
+
+    def __init__(self):
+        self.entries = {}
+
+    def take(self, body):
+        """Do what the body of a flow-mod says."""
+        cookie, mask, table, command, idle, _, priority = struct.unpack_from("!QQBBHHH", body)
+        (flags,) = struct.unpack_from("!H", body, 36)
+        (length,) = struct.unpack_from("!H", body, 42)
+        match = body[40 : 40 + (length + 7 & ~7)]
+        place = table, priority, match
+        if command == ADD:
+            self.entries[place] = cookie, idle, flags, body[40 + len(match) :]
+            return
+        assert command in (DELETE, DELETE_STRICT)
+        for each, (its, *_) in list(self.entries.items()):
+            if (each == place or command == DELETE) and its & mask == cookie & mask:
+                del self.entries[each]
+
+    def add(self, message):
+        """Take whole flow-mods, and nothing else."""
+        while message:
+            (length,) = struct.unpack_from("!H", message, 2)
+            self.take(message[8:length])
+            message = message[length:]
+        return self
+
+    def parts(self, body, xid, most=3):
+        """Answer the body of an OFPMP_FLOW request, in parts of few entries."""
+        cookie, mask = struct.unpack_from("!QQ", body, 24)
+        found = [
+            struct.pack("!HBxIIHHHH4xQQQ", 48 + len(match) + len(does), table, 1, 0, priority,
+                        idle, 0, flags, its, 0, 0) + match + does
+            for (table, priority, match), (its, idle, flags, does) in self.entries.items()
+            if its & mask == cookie & mask
+        ]  # fmt: skip
+        chunks = [found[at : at + most] for at in range(0, len(found), most)] or [[]]
+        return [
+            message(
+                MULTIPART_REPLY,
+                struct.pack("!HH4x", FLOW, chunk is not chunks[-1]) + b"".join(chunk), xid,
+            )
+            for chunk in chunks
+        ]  # fmt: skip
+
+
 class FakeSwitch:
     """Connects to a controller and keeps what it is sent.
 
     Attributes:
         flow_mods: bodies of the flow-mods so far.
+        table: its flow entries; another connection may have the same.
     """
 
-    def __init__(self, address, dp_id=0xA1, patience=60.0):
+    def __init__(self, address, dp_id=0xA1, patience=60.0, table=None):
         self.dp_id = dp_id
         self.flow_mods = []
+        self.table = FlowTable() if table is None else table
         self.refuse = 0  # so many next flow-mods get an error
         self._buffer = b""
         deadline = time.monotonic() + patience
@@ -91,14 +146,17 @@ class FakeSwitch:
             self.send(message(FEATURES_REPLY, features(self.dp_id)[8:], xid))
         elif kind == MULTIPART_REQUEST:
             (wanted,) = struct.unpack_from("!H", body)
-            count = struct.pack("!QQI4x", 0, 0, 0) if wanted == AGGREGATE else b""
-            self.send(multipart(wanted, count, xid))
+            if wanted == FLOW:
+                self.send(b"".join(self.table.parts(body, xid)))
+            else:
+                self.send(multipart(wanted, b"", xid))
         elif kind == FLOW_MOD and self.refuse:
             self.refuse -= 1
             # OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL, and the beginning of what failed
             self.send(message(ERROR, struct.pack("!HH", 5, 1) + message(kind, body, xid), xid))
         elif kind == FLOW_MOD:
             self.flow_mods.append(body)
+            self.table.take(body)
         elif kind == BARRIER_REQUEST:
             self.send(message(BARRIER_REPLY, b"", xid))
 

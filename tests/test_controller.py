@@ -178,7 +178,36 @@ def test_a_switch_that_comes_back_gets_all_rules_again(start, connect):
     again = connect(controller)
     again.receive_until(BARRIER_REQUEST, 2)
     assert len(again.rules()) == static + 1
-    assert len(again.rules(command=3)) == 15  # all other generations are deleted
+
+
+def test_a_switch_that_comes_back_with_its_rules_keeps_them(start, connect):
+    controller = start()
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    switch.send(candidate(udp(C, S)))
+    switch.receive_until(BARRIER_REQUEST)
+    before = dict(switch.table.entries)
+    again = connect(controller, table=switch.table)  # the first connection still seems to live
+    again.receive_until(BARRIER_REQUEST)
+    assert again.flow_mods == []
+    assert again.table.entries == before
+    switch.close()
+    again.send(candidate(udp(S, C, sport=53, dport=40000)))
+    again.receive_until(BARRIER_REQUEST)
+    assert len(again.table.entries) == len(before) + 1  # a redirect less, two bypasses more
+    outcomes = 'reconciled_rules_total{{dp_id="00000000000000a1",outcome="{}"}}'
+    assert controller.value(outcomes.format("kept")) == len(before)
+
+
+def test_a_connection_that_died_without_a_word_is_noticed(start, connect):
+    controller = start()
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    # It answers no echo request any more.
+    controller.eventually('switch_connected{dp_id="00000000000000a1"}', 0)
+    again = connect(controller, table=switch.table)
+    again.receive_until(BARRIER_REQUEST)
+    assert again.flow_mods == []
 
 
 def test_an_exception_in_a_handler_ends_the_process(start, connect):

@@ -6,9 +6,12 @@ import time
 
 from benchmarks.rules import RULES, redirects
 from chamaleonet.switch import framework
-from chamaleonet.switch.encode import barrier
 from chamaleonet.switch.pipeline import Change
 from chamaleonet.switch.rulebook import Phase, Rulebook
+
+
+def _ignore(*_):
+    pass
 
 
 class Rules(framework.App):
@@ -18,17 +21,18 @@ class Rules(framework.App):
         super().__init__(*args, **kwargs)
         self.book = Rulebook([])
         self.begin = None
+        framework.receive_own(
+            lambda _: False, _ignore, _ignore, lambda _, xid: self.book.asks(xid), self.answered
+        )
 
     @framework.on(framework.ofp_event.EventOFPStateChange, framework.MAIN_DISPATCHER)
     def connected(self, event):
         self.datapath = event.datapath
         self.datapath.send(self.book.connect(lambda: framework.next_xid(self.datapath)))
 
-    @framework.on(framework.ofp_event.EventOFPAggregateStatsReply, framework.MAIN_DISPATCHER)
-    def counted(self, event):
-        self.book.on_count(event.msg.xid, event.msg.body.flow_count)
-        # The first flush cleans up and makes the book ready: a barrier sets it going.
-        self.datapath.send(self.book.flush() or barrier(framework.next_xid(self.datapath)))
+    def answered(self, _, entries):
+        self.book.on_dump(entries.xid, entries.message)
+        self.datapath.send(self.book.flush())
 
     @framework.on(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
     def confirmed(self, event):

@@ -59,7 +59,6 @@ _ct = struct.Struct("!HHIHHIHB3xH").pack
 _flow_mod = struct.Struct("!BBHIQQBBHHHIIIHxx").pack
 _instruction = struct.Struct("!HH4x").pack
 _goto = struct.Struct("!HHB3x").pack
-_aggregate = struct.Struct("!HH4xB3xII4xQQ").pack
 _ofp_header = struct.Struct("!BBHI").pack
 
 
@@ -124,14 +123,26 @@ def add(rule: Rule, generation: int, xid: int) -> bytes:
     ) + body  # fmt: skip
 
 
-def delete(rule: Rule, generation: int, xid: int) -> bytes:
-    """Return the flow-mod that deletes exactly this rule, and only where its cookie is ours."""
-    body = encode_match(rule.match)
+def delete(rule: Rule, cookie: int, xid: int) -> bytes:
+    """Return the flow-mod that deletes exactly this rule, and only where its cookie is this one."""
+    return delete_strict(cookie, rule.table, rule.priority, encode_match(rule.match), xid)
+
+
+def delete_strict(cookie: int, table: int, priority: int, match: bytes, xid: int) -> bytes:
+    """Return the flow-mod that deletes the one rule with this cookie at this place.
+
+    Args:
+        cookie: all 64 bits.
+        table: number of its flow table.
+        priority: its priority.
+        match: an encoded match.
+        xid: transaction id.
+    """
     return _flow_mod(
-        VERSION, FLOW_MOD, 48 + len(body), xid,
-        rule.cookie.at(generation), (1 << 64) - 1, rule.table, DELETE_STRICT, 0, 0,
-        rule.priority, _ANY, _ANY, _ANY, 0,
-    ) + body  # fmt: skip
+        VERSION, FLOW_MOD, 48 + len(match), xid,
+        cookie, (1 << 64) - 1, table, DELETE_STRICT, 0, 0,
+        priority, _ANY, _ANY, _ANY, 0,
+    ) + match  # fmt: skip
 
 
 def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
@@ -140,12 +151,6 @@ def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
         VERSION, FLOW_MOD, 56, xid, cookie, mask, _ALL_TABLES, DELETE, 0, 0,
         0, _ANY, _ANY, _ANY, 0,
     ) + encode_match(())  # fmt: skip
-
-
-def count_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
-    """Return the question for the number of rules with such cookies (OFPMP_AGGREGATE)."""
-    body = _aggregate(2, 0, _ALL_TABLES, _ANY, _ANY, cookie, mask) + encode_match(())
-    return _ofp_header(VERSION, MULTIPART_REQUEST, 8 + len(body), xid) + body
 
 
 def barrier(xid: int) -> bytes:

@@ -94,12 +94,26 @@ class FlowRemoved(NamedTuple):
 _PACKET_IN = struct.Struct("!8xIHBBQHH")
 _PACKET_IN_MATCH = 24
 _FLOW_REMOVED = struct.Struct("!8xQHB")
+_MULTIPART = struct.Struct("!8xHH4x")  # section 7.3.5
 
 Receive = Callable[[Any, Any], None]
 
 
-def receive_own(is_own: Callable[[int], bool], packet_in: Receive, flow_removed: Receive) -> None:
-    """Take the packet-ins and flow removals of our own rules off the framework's hands.
+class FlowEntries(NamedTuple):
+    """A part of the answer to OFPMP_FLOW: the whole message."""
+
+    xid: int
+    message: bytes
+
+
+def receive_own(
+    is_own: Callable[[int], bool],
+    packet_in: Receive,
+    flow_removed: Receive,
+    asked: Callable[[Any, int], bool],
+    flow_entries: Receive,
+) -> None:
+    """Take packet-ins and flow removals of our own rules, and their list, from the framework.
 
     The framework's parser turns every match field of a packet-in into objects, and then queues an
     event for each app. What bears a cookie of ours is of interest to us alone, and all that we
@@ -109,10 +123,13 @@ def receive_own(is_own: Callable[[int], bool], packet_in: Receive, flow_removed:
         is_own: tells whether a cookie is ours.
         packet_in: called with (datapath, PacketIn); must not block.
         flow_removed: called with (datapath, FlowRemoved); must not block.
+        asked: tells of (datapath, transaction id) whether the question for flow entries was ours.
+        flow_entries: called with (datapath, FlowEntries) then; must not block.
     """
     parsers = _parser._MSG_PARSERS  # noqa: SLF001  (there is no other way to them)
     parse_packet_in = parsers[ofproto.OFPT_PACKET_IN]
     parse_flow_removed = parsers[ofproto.OFPT_FLOW_REMOVED]
+    parse_multipart = parsers[ofproto.OFPT_MULTIPART_REPLY]
 
     def on_packet_in(
         datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: Any
@@ -135,6 +152,17 @@ def receive_own(is_own: Callable[[int], bool], packet_in: Receive, flow_removed:
                 return None
         return parse_flow_removed(datapath, version, msg_type, msg_len, xid, buf)
 
+    def on_multipart(
+        datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: Any
+    ) -> Any:
+        if msg_len >= _MULTIPART.size:
+            kind, _ = _MULTIPART.unpack_from(buf)
+            if kind == ofproto.OFPMP_FLOW and asked(datapath, xid):
+                flow_entries(datapath, FlowEntries(xid, bytes(buf[:msg_len])))
+                return None
+        return parse_multipart(datapath, version, msg_type, msg_len, xid, buf)
+
+    parsers[ofproto.OFPT_MULTIPART_REPLY] = on_multipart
     parsers[ofproto.OFPT_PACKET_IN] = on_packet_in
     parsers[ofproto.OFPT_FLOW_REMOVED] = on_flow_removed
 
@@ -169,6 +197,8 @@ def error_text(message: Any) -> str:
 _PARSE_SECONDS = 0.02
 _PARSE_SECONDS_PER_BYTE = 4e-6
 _PARSE_TURNS = 3  # one may be the garbage collector's
+# A connection is dead when a switch leaves so many echo requests unanswered: some 8 s after a cut.
+_ECHO_SECONDS, _MOST_UNANSWERED = 2.0, 3
 _listener: Any = None
 
 
@@ -227,6 +257,9 @@ def listen(listener: Any) -> None:
     _listener = listener
     conf = _load("cfg").CONF
     conf(args=[], project=NAME)
+    # Off by default: a connection that is cut without a word would live until TCP gives up.
+    conf.set_override("echo_request_interval", _ECHO_SECONDS)
+    conf.set_override("maximum_unreplied_echo_requests", _MOST_UNANSWERED)
 
 
 def is_exclusive() -> bool:

@@ -23,8 +23,8 @@ from chamaleonet.switch.pipeline import Frame, Pipeline
 from chamaleonet.switch.quality import Qualities
 from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.redirect import Redirects
-from chamaleonet.switch.rulebook import Phase, Rulebook, RuleState
-from chamaleonet.switch.rules import Cookie, Kind, rule_text
+from chamaleonet.switch.rulebook import Phase, Reconciled, Rulebook, RuleState
+from chamaleonet.switch.rules import Kind, rule_text
 from chamaleonet.units import directed_broadcasts
 
 if TYPE_CHECKING:
@@ -169,7 +169,11 @@ class Probe:
         was = self.rulebook.phase
         message = self.rulebook.flush()
         if was is not Phase.READY and self.rulebook.phase is Phase.READY:
-            log.info("%s: %d rules in place", self.switch.name, len(self.rulebook))
+            log.info(
+                "%s: %d rules in place: %d kept, %d added, %d deleted",
+                self.switch.name, len(self.rulebook), *self.rulebook.reconciled,
+            )  # fmt: skip
+            self._count.reconciled(self.rulebook.reconciled)
         return message
 
     def on_barrier(self, xid: int, now: int) -> None:
@@ -198,8 +202,8 @@ class Probe:
 
         We hear of our own deletions too, but by then their cookie is nobody's any more.
         """
-        cookie = Cookie.of(bits)
-        if cookie is None or bits != cookie.at(self.rulebook.generation):
+        cookie = self.rulebook.cookie_of(bits)
+        if cookie is None:
             return
         if cookie.kind is Kind.REDIRECT:
             rule = self.redirects.on_removed(cookie)
@@ -239,6 +243,9 @@ class _Counts:
         self.expired = changes.labels(dp_id, "expired")
         self._added = changes.labels(dp_id, "added")
         self._deleted = changes.labels(dp_id, "deleted")
+        self._reconciled = [
+            metrics.reconciled_rules.labels(dp_id, outcome) for outcome in Reconciled._fields
+        ]
         self.refused = Total(metrics.dropped.labels("redirect_rules_full").inc)
         self.untracked = Total(metrics.dropped.labels("flow_table_full").inc)
         self.malformed = Total(metrics.dropped.labels("malformed_packet_in").inc)
@@ -255,6 +262,11 @@ class _Counts:
             for direction in Direction:
                 for state in _JUDGED:
                     self._flows.labels(state.label, direction.label, protocol)
+
+    def reconciled(self, outcome: Reconciled) -> None:
+        """Count what came of a connection."""
+        for counter, rules in zip(self._reconciled, outcome, strict=True):
+            counter.inc(rules)
 
     def confirmed(self, change: Change, now: int) -> None:
         """Count a redirect rule that the switch has added or deleted."""

@@ -4,26 +4,39 @@ Changes wait until the next flush, which sends them as one batch that ends with 
 barrier's reply confirms its batch, but for the rules that an error message named before. Few
 batches are under way at a time, so a slow switch makes batches larger, never a queue longer.
 
-What an earlier connection or process left is told by the generation in its cookies. On connection
-we ask which generations are in use, take a free one, add all that is wanted (which replaces
-identical rules in place, without a gap), and then delete all other generations.
+On connection we ask which rules the switch has of ours, which an earlier connection, process or
+controller left, and reconcile. What is still wanted as it is stays untouched, its counters and idle
+timer too; what serves flows that are gone is deleted, what is missing is added, and then the rest
+is deleted. Whatever does not bear our cookies is not even looked at.
+
+A rule that stays keeps its cookie, so the same cookie must not come to mean another rule: this
+process's rules bear a generation that no rule in the switch had when it first connected.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from chamaleonet.switch import encode
+from chamaleonet.switch import dump, encode
 from chamaleonet.switch.pipeline import Change
-from chamaleonet.switch.rules import COOKIE_PREFIX, GENERATION_MASK, GENERATIONS, Kind, Match, Rule
+from chamaleonet.switch.rules import (
+    COOKIE_PREFIX,
+    COOKIE_PREFIX_MASK,
+    GENERATIONS,
+    Cookie,
+    Kind,
+    Match,
+    Rule,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _MOST_UNDER_WAY = 4  # batches
 _MOST_CHANGES = 1000  # in a batch
+_MOST_FOUND = 1_000_000  # rules in an answer
 
 
 class RuleState(Enum):
@@ -39,10 +52,24 @@ class Phase(Enum):
     """How far a connection has come."""
 
     DISCONNECTED = auto()
-    ASKING = auto()  # which generations are in use
+    ASKING = auto()  # which rules there are
     INSTALLING = auto()  # what is wanted
-    CLEANING = auto()  # deleting the other generations
+    CLEANING = auto()  # deleting what is not
     READY = auto()
+
+
+class Reconciled(NamedTuple):
+    """What came of a question, in rules.
+
+    Attributes:
+        kept: those that were as wanted.
+        added: those that were not, or were not there.
+        deleted: those that nobody wants.
+    """
+
+    kept: int = 0
+    added: int = 0
+    deleted: int = 0
 
 
 @dataclass(slots=True)
@@ -56,10 +83,14 @@ class _Connection:
     """What is known of the present connection only."""
 
     next_xid: Callable[[], int]
+    question: int
     phase: Phase = Phase.ASKING
-    generation: int = 0
-    questions: dict[int, int] = field(default_factory=dict)  # xid -> generation asked for
-    rules_in: dict[int, int] = field(default_factory=dict)  # generation -> rules in the switch
+    found: list[dump.Found] = field(default_factory=list)
+    # What the switch has by our knowledge, where its cookie is not ours by now.
+    cookies: dict[tuple[int, int, Match], int] = field(default_factory=dict)
+    adopted: dict[int, Cookie] = field(default_factory=dict)  # what these cookies mean to us
+    first: list[bytes] = field(default_factory=list)  # deletions before anything is added
+    last: list[bytes] = field(default_factory=list)  # and after everything is
     pending: dict[tuple[int, int, Match], Change] = field(default_factory=dict)
     batches: dict[int, dict[int, Change]] = field(default_factory=dict)  # barrier -> flow-mods
 
@@ -71,11 +102,16 @@ class Rulebook:
 
     Args:
         static: the rules that are always wanted.
+
+    Attributes:
+        reconciled: what came of the latest question.
     """
 
     def __init__(self, static: Iterable[Rule]) -> None:
+        self.reconciled = Reconciled()
         self._wanted = {rule.place: _Entry(rule) for rule in static}
         self._connection: _Connection | None = None
+        self._generation: int | None = None
 
     def __len__(self) -> int:
         return len(self._wanted)
@@ -90,21 +126,19 @@ class Rulebook:
 
     @property
     def generation(self) -> int:
-        """The generation of this connection's rules; 0 until it is chosen."""
-        return 0 if self._connection is None else self._connection.generation
+        """The generation of the rules that this process adds; 0 until it is chosen."""
+        return self._generation or 0
 
     def connect(self, next_xid: Callable[[], int]) -> bytes:
-        """Begin with a new connection; return the questions to send.
+        """Begin with a new connection; return the question to send.
 
         Args:
             next_xid: returns a transaction id that nobody else uses on this connection.
         """
-        connection = self._connection = _Connection(next_xid)
-        connection.questions = {next_xid(): generation for generation in range(GENERATIONS)}
-        return b"".join(
-            encode.count_by_cookie(_generation_bits(generation), GENERATION_MASK, xid)
-            for xid, generation in connection.questions.items()
-        )
+        self.disconnect()
+        question = next_xid()
+        self._connection = _Connection(next_xid, question)
+        return dump.request(COOKIE_PREFIX, COOKIE_PREFIX_MASK, question)
 
     def disconnect(self) -> None:
         """Take note that the connection is gone, and with it whatever was under way."""
@@ -112,18 +146,85 @@ class Rulebook:
         for entry in self._wanted.values():
             entry.state = RuleState.WAITING
 
-    def on_count(self, xid: int, rules: int) -> None:
-        """Take the answer to one of ``connect``'s questions; unknown ones are ignored."""
+    def asks(self, xid: int) -> bool:
+        """Tell whether ``connect``'s question with this transaction id waits for its answer."""
         connection = self._connection
-        if connection is None or xid not in connection.questions:
+        return (
+            connection is not None
+            and connection.phase is Phase.ASKING
+            and connection.question == xid
+        )
+
+    def on_dump(self, xid: int, message: bytes) -> None:
+        """Take a part of the answer to ``connect``'s question.
+
+        An answer that cannot be read is as good as none: then all rules of ours are deleted and
+        the wanted ones added.
+
+        Args:
+            xid: of the message; an answer to somebody else's question is ignored.
+            message: an OFPT_MULTIPART_REPLY with flow entries, header included.
+        """
+        connection = self._connection
+        if connection is None or not self.asks(xid):
             return
-        connection.rules_in[connection.questions.pop(xid)] = rules
-        if not connection.questions:
-            connection.generation = min(connection.rules_in, key=connection.rules_in.__getitem__)
-            connection.phase = Phase.INSTALLING
-            connection.pending = {
-                place: Change(entry.rule) for place, entry in self._wanted.items()
-            }
+        try:
+            rules, more = dump.parse(message)
+        except dump.DumpError:
+            self._start_afresh(connection)
+            return
+        connection.found += rules
+        if len(connection.found) > _MOST_FOUND:
+            self._start_afresh(connection)
+        elif not more:
+            self._reconcile(connection)
+
+    def _start_afresh(self, connection: _Connection) -> None:
+        connection.found.clear()
+        self._reconcile(connection)
+        xid = connection.next_xid()
+        connection.first = [encode.delete_by_cookie(COOKIE_PREFIX, COOKIE_PREFIX_MASK, xid)]
+
+    def _reconcile(self, connection: _Connection) -> None:
+        """Find out what is to be kept, added and deleted."""
+        found = {each.place: each for each in connection.found if Cookie.of(each.cookie)}
+        connection.found = []
+        if self._generation is None:
+            uses = [0] * GENERATIONS
+            for each in found.values():
+                uses[each.cookie >> 44 & 15] += 1
+            self._generation = min(range(GENERATIONS), key=uses.__getitem__)
+        kept = 0
+        for place, entry in self._wanted.items():
+            wanted = dump.sent(encode.add(entry.rule, self._generation, 0))
+            has = found.pop(wanted.place, None)
+            if has is not None and has.does == wanted.does and self._adopt(connection, entry, has):
+                entry.state = RuleState.CONFIRMED
+                kept += 1
+            else:
+                connection.pending[place] = Change(entry.rule)
+        for each in found.values():
+            is_static = Kind(each.cookie >> 40 & 15) is Kind.STATIC
+            # The packets that a static rule serves wait for the one that follows it.
+            deletions = connection.last if is_static else connection.first
+            deletions.append(dump.delete(each, connection.next_xid()))
+        self.reconciled = Reconciled(kept, len(connection.pending), len(found))
+        connection.phase = Phase.INSTALLING
+
+    def _adopt(self, connection: _Connection, entry: _Entry, found: dump.Found) -> bool:
+        """Let a rule stay under the cookie that it has; tell whether that is possible."""
+        own = entry.rule.cookie
+        if found.cookie == own.at(self.generation):
+            return True
+        if found.cookie >> 40 & 15 != own.kind:
+            return False
+        if own.kind is not Kind.STATIC:  # the static ones' cookies mean all of them
+            if found.cookie >> 44 & 15 == self._generation:
+                return False  # another rule of ours has that cookie, or will have
+            if connection.adopted.setdefault(found.cookie, own) != own:
+                return False
+        connection.cookies[entry.rule.place] = found.cookie
+        return True
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Want what is to be added, and no longer what is to be deleted."""
@@ -133,8 +234,15 @@ class Rulebook:
                 self._wanted[place] = _Entry(change.rule)
             else:
                 self._wanted.pop(place, None)
-            if self._connection is not None:
+            if self._connection is not None and self._connection.phase != Phase.ASKING:
                 self._connection.pending[place] = change
+
+    def cookie_of(self, bits: int) -> Cookie | None:
+        """Return what a cookie in the switch means now, or None if that is no rule of ours."""
+        if self._connection is not None and bits in self._connection.adopted:
+            return self._connection.adopted[bits]
+        cookie = Cookie.of(bits)
+        return cookie if cookie is not None and bits == cookie.at(self.generation) else None
 
     def expired(self, rule: Rule) -> None:
         """Take note that the switch removed a rule by itself."""
@@ -147,15 +255,24 @@ class Rulebook:
         connection = self._connection
         if connection is None or len(connection.batches) >= _MOST_UNDER_WAY:
             return b""
+        if connection.first:
+            return self._deletions(connection, connection.first)
         match connection.phase:
             case Phase.ASKING:
                 return b""
             case Phase.INSTALLING if not connection.pending and not connection.batches:
                 connection.phase = Phase.CLEANING
-                return self._clean(connection)
+                return self._deletions(connection, connection.last)
+            case Phase.CLEANING if connection.last:
+                return self._deletions(connection, connection.last)
             case Phase.CLEANING if not connection.batches:
                 connection.phase = Phase.READY
         return self._batch(connection) if connection.pending else b""
+
+    def _deletions(self, connection: _Connection, deletions: list[bytes]) -> bytes:
+        batch = b"".join(deletions[:_MOST_CHANGES])
+        del deletions[:_MOST_CHANGES]
+        return batch + self._barrier(connection, {})
 
     def _batch(self, connection: _Connection) -> bytes:
         places = list(connection.pending)[:_MOST_CHANGES]
@@ -165,19 +282,15 @@ class Rulebook:
             change = connection.pending.pop(place)
             xid = connection.next_xid()
             under_way[xid] = change
-            write = encode.add if change.add else encode.delete
-            messages.append(write(change.rule, connection.generation, xid))
-            if change.add and place in self._wanted:
-                self._wanted[place].state = RuleState.SENT
+            kept_as = connection.cookies.pop(place, None)
+            if change.add:
+                messages.append(encode.add(change.rule, self.generation, xid))
+                if place in self._wanted:
+                    self._wanted[place].state = RuleState.SENT
+            else:
+                bits = change.rule.cookie.at(self.generation) if kept_as is None else kept_as
+                messages.append(encode.delete(change.rule, bits, xid))
         return b"".join(messages) + self._barrier(connection, under_way)
-
-    def _clean(self, connection: _Connection) -> bytes:
-        others = (g for g in range(GENERATIONS) if g != connection.generation)
-        messages = [
-            encode.delete_by_cookie(_generation_bits(g), GENERATION_MASK, connection.next_xid())
-            for g in others
-        ]
-        return b"".join(messages) + self._barrier(connection, {})
 
     def _barrier(self, connection: _Connection, under_way: dict[int, Change]) -> bytes:
         xid = connection.next_xid()
@@ -201,7 +314,13 @@ class Rulebook:
         A static rule stays wanted and is tried again on the next connection; what else would make
         it succeed is in the operator's hands. Any other rule is forgotten.
         """
-        for under_way in self._connection.batches.values() if self._connection else ():
+        connection = self._connection
+        if connection is None:
+            return None
+        if self.asks(xid):
+            self._start_afresh(connection)
+            return None
+        for under_way in connection.batches.values():
             change = under_way.pop(xid, None)
             if change is not None:
                 entry = self._wanted.get(change.rule.place)
@@ -211,7 +330,3 @@ class Rulebook:
                         del self._wanted[change.rule.place]
                 return change
         return None
-
-
-def _generation_bits(generation: int) -> int:
-    return COOKIE_PREFIX | generation << 44

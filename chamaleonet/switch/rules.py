@@ -102,7 +102,6 @@ class Kind(IntEnum):
 COOKIE_PREFIX = 0xC4A1 << 48
 COOKIE_PREFIX_MASK = 0xFFFF << 48
 GENERATIONS = 16
-GENERATION_MASK = COOKIE_PREFIX_MASK | (GENERATIONS - 1) << 44
 
 
 class Cookie(NamedTuple):
@@ -110,7 +109,7 @@ class Cookie(NamedTuple):
 
     ============  ====  ==========================================================
     bits 63-48    16    0xC4A1, in all our rules and in nobody else's
-    bits 47-44     4    generation: what an earlier connection left has another one
+    bits 47-44     4    generation: rules of an earlier process have another one
     bits 43-40     4    kind
     bits 31-0     32    identity of the rule, 0 in static rules
     ============  ====  ==========================================================

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 
 from prometheus_client import CollectorRegistry
 
@@ -10,6 +11,7 @@ from chamaleonet.config import Config, Switch
 from chamaleonet.metrics import ControllerMetrics
 from chamaleonet.switch.pipeline import Frame
 from chamaleonet.switch.probe import Probe
+from tests.fake_switch import FlowTable
 from tests.traffic import SECOND, ethernet
 
 START = 1_700_000_000 * SECOND
@@ -22,6 +24,13 @@ def switch(pipeline="conntrack", **changes):
 
 def frame(pipeline="conntrack", **changes):
     return Frame(switch(pipeline, **changes))
+
+
+def answer(book, question, table):
+    """Answer what a rulebook asks on connection."""
+    (xid,) = struct.unpack_from("!I", question, 4)
+    for part in table.parts(question[8:], xid):
+        book.on_dump(xid, part)
 
 
 class PlayedProbe:
@@ -50,11 +59,10 @@ class PlayedProbe:
             for p in output.packets
         ]
 
-    def connect(self, in_use=()):
-        self.probe.connect(lambda: next(self._xid))
-        for xid in list(self.probe.rulebook._connection.questions):
-            generation = self.probe.rulebook._connection.questions[xid]
-            self.probe.rulebook.on_count(xid, int(generation in in_use))
+    def connect(self, table=None):
+        """Connect a switch with these entries; it is not told of later changes."""
+        question = self.probe.connect(lambda: next(self._xid))
+        answer(self.probe.rulebook, question, table or FlowTable())
         self.settle()
         return self
 

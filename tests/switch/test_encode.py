@@ -9,7 +9,7 @@ from chamaleonet.switch.conntrack import ConntrackPipeline
 from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.rules import (
     COOKIE_PREFIX,
-    GENERATION_MASK,
+    COOKIE_PREFIX_MASK,
     IPV4,
     IPV6,
     Commit,
@@ -129,29 +129,19 @@ def test_deletions_equal_the_frameworks_and_are_bound_to_our_cookie(rule):
         rule, PROTOCOL.OFPFC_DELETE_STRICT, 0, 7, cookie_mask=2**64 - 1,
         out_port=PROTOCOL.OFPP_ANY, out_group=PROTOCOL.OFPG_ANY, instructions=[],
     )  # fmt: skip
-    assert canonical(encode.delete(rule, 0, 7)) == canonical(theirs)
+    assert canonical(encode.delete(rule, rule.cookie.at(0), 7)) == canonical(theirs)
 
 
 def test_deletion_by_cookie_equals_the_frameworks():
     message = PARSER.OFPFlowMod(
-        Datapath, cookie=COOKIE_PREFIX, cookie_mask=GENERATION_MASK, table_id=PROTOCOL.OFPTT_ALL,
+        Datapath, cookie=COOKIE_PREFIX, cookie_mask=COOKIE_PREFIX_MASK, table_id=PROTOCOL.OFPTT_ALL,
         command=PROTOCOL.OFPFC_DELETE, priority=0, buffer_id=PROTOCOL.OFP_NO_BUFFER,
         out_port=PROTOCOL.OFPP_ANY, out_group=PROTOCOL.OFPG_ANY, match=PARSER.OFPMatch(),
         instructions=[],
     )  # fmt: skip
     message.set_xid(5)
     message.serialize()
-    assert encode.delete_by_cookie(COOKIE_PREFIX, GENERATION_MASK, 5) == bytes(message.buf)
-
-
-def test_counting_equals_the_frameworks():
-    message = PARSER.OFPAggregateStatsRequest(
-        Datapath, 0, PROTOCOL.OFPTT_ALL, PROTOCOL.OFPP_ANY, PROTOCOL.OFPG_ANY,
-        COOKIE_PREFIX, GENERATION_MASK, PARSER.OFPMatch(),
-    )  # fmt: skip
-    message.set_xid(6)
-    message.serialize()
-    assert encode.count_by_cookie(COOKIE_PREFIX, GENERATION_MASK, 6) == bytes(message.buf)
+    assert encode.delete_by_cookie(COOKIE_PREFIX, COOKIE_PREFIX_MASK, 5) == bytes(message.buf)
 
 
 def test_barriers_equal_the_frameworks():

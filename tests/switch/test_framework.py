@@ -4,11 +4,20 @@ import sys
 
 import pytest
 
-from chamaleonet.switch import framework
-from chamaleonet.switch.rules import COOKIE_PREFIX
-from tests.fake_switch import BARRIER_REPLY, ERROR, flow_removed, message, multipart, packet_in
+from chamaleonet.switch import dump, encode, framework
+from chamaleonet.switch.rules import COOKIE_PREFIX, Rule
+from tests.fake_switch import (
+    BARRIER_REPLY,
+    ERROR,
+    FlowTable,
+    flow_removed,
+    message,
+    multipart,
+    packet_in,
+)
 
 OURS, THEIRS = COOKIE_PREFIX | 1, 7
+OUR_XID, THEIR_XID = 5, 6
 
 
 class Datapath:
@@ -27,6 +36,8 @@ def got(monkeypatch):
         lambda cookie: cookie == OURS,
         lambda _, message: got.append((message.total_length, bytes(message.data))),
         lambda _, message: got.append((message.cookie, message.reason)),
+        lambda _, xid: xid == OUR_XID,
+        lambda _, message: got.append(message),
     )
     return got
 
@@ -53,6 +64,16 @@ def test_removals_of_our_rules_come_with_their_cookie(got):
     assert parsed(flow_removed(OURS, reason=0)) is None
     assert got == [(OURS, 0)]
     assert parsed(flow_removed(THEIRS)).cookie == THEIRS
+
+
+def test_the_answer_to_our_question_for_flow_entries_comes_as_it_is(got):
+    table = FlowTable().add(encode.add(Rule(1, 9, (("in_port", 3),)), 0, 1))
+    (ours,) = table.parts(dump.request(0, 0, OUR_XID)[8:], OUR_XID)
+    (theirs,) = table.parts(dump.request(0, 0, THEIR_XID)[8:], THEIR_XID)
+    assert parsed(ours) is None
+    assert got == [(OUR_XID, ours)]
+    assert [entry.priority for entry in parsed(theirs).body] == [9]
+    assert len(got) == 1
 
 
 def test_a_packet_in_whose_match_is_longer_than_itself_has_no_data(got):
