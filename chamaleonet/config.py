@@ -127,12 +127,25 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Tls(Section):
+    """Certificates: both ends prove who they are."""
+
+    certificate: Path = Field(description="Own certificate chain, PEM.")
+    key: Path = Field(description="Own private key, PEM; readable by its owner alone.")
+    ca: Path = Field(description="Certificate authority that the other end's must be signed by.")
+
+
 class OpenFlow(Section):
     """Where switches connect to."""
 
     listen: Listen = Field(
         default=Endpoint("127.0.0.1", 6653),
-        description="Address and TCP port on which switches are awaited.",
+        description="Address and TCP port on which switches are awaited; without `tls` better a"
+        " loopback address.",
+    )
+    tls: Tls | None = Field(
+        default=None,
+        description="Certificates: then switches must connect by `ssl:` and show one of their own.",
     )
     handshake_timeout: Duration = Field(
         default=10 * 10**9,
@@ -262,6 +275,12 @@ class Switch(Section):
         description="Its datapath id in hexadecimal, as `ovs-vsctl get bridge br0 datapath_id`"
         " shows it."
     )
+    certificate: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The name that its certificate must bear (a DNS name or the common name), so"
+        " that no switch can pose as another; empty: any that is signed by `openflow.tls.ca`.",
+    )
     pipeline: Literal["conntrack", "reactive"] = Field(
         description="`conntrack`: Open vSwitch's connection tracking sorts packets in the"
         " datapath. `reactive`: any OpenFlow 1.3 switch; the controller installs a bypass for"
@@ -312,14 +331,6 @@ class Switch(Section):
     def truncates(self) -> bool:
         """Whether copies to ports are cut in the switch."""
         return self.pipeline == "conntrack" if self.truncate is None else self.truncate
-
-
-class Tls(Section):
-    """Certificates for the verdict stream over TCP: both ends prove who they are."""
-
-    certificate: Path = Field(description="Own certificate chain, PEM.")
-    key: Path = Field(description="Own private key, PEM; readable by its owner alone.")
-    ca: Path = Field(description="Certificate authority that the other end's must be signed by.")
 
 
 class Spool(Section):
@@ -524,6 +535,8 @@ class Config(Section):
             values = [getattr(switch, of) for switch in self.switches]
             if len(set(values)) < len(values):
                 raise ValueError(f"two switches have the same {of}")
+        if self.openflow.tls is None and any(switch.certificate for switch in self.switches):
+            raise ValueError("a switch's certificate needs openflow.tls")
         return self
 
 

@@ -31,6 +31,7 @@ from chamaleonet.switch.gate import Gate
 from chamaleonet.switch.launcher import CONFIG_VARIABLE
 from chamaleonet.switch.probe import Probe, warm_up
 from chamaleonet.switch.rules import Cookie
+from chamaleonet.tls import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +121,9 @@ class Controller(framework.App):  # type: ignore[misc]
         self.config = configuration.load(path)
         if not self.config.switches:
             raise UserError(f"{path}: switches: none is configured")
+        exclusive = framework.is_exclusive()
+        tls = self.config.openflow.tls if exclusive else None
+        context = server_context(tls) if tls is not None else None
         warm_up(self.config)
         registry = metrics.new_registry(configuration.dump(self.config))
         metrics.BeforeScrape(registry, self._scrape)
@@ -142,8 +146,9 @@ class Controller(framework.App):  # type: ignore[misc]
         self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
         gate = Gate(
             self.metrics,
-            self._watches,
-            exclusive=framework.is_exclusive(),
+            {switch.dp_id: switch.certificate for switch in self.config.switches},
+            exclusive=exclusive,
+            tls=context,
             handshake_seconds=self.config.openflow.handshake_timeout / 1e9,
         )
         framework.parse_safely(gate.malformed)

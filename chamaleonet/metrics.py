@@ -75,6 +75,8 @@ OPENFLOW_ERRORS = {
     "malformed": "a message that cannot be parsed",
     "multipart": "a reply in parts without end",
     "truncated": "the connection ended within a message",
+    "tls": "TLS that failed: no TLS at all, no certificate, one of another authority",
+    "certificate": "a certificate without the name that `switches[].certificate` asks for",
     "unread": "the switch does not take what it is sent",
     "silent": "the switch connected anew, and its former connection did not answer",
     "auxiliary": "an auxiliary connection: all is said on the main one",

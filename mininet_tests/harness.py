@@ -153,20 +153,23 @@ class Controller:
         flows: what the stream told, in order: (kind, flow as a map, headers of its first packet).
     """
 
-    def __init__(self, directory: Path, settings: str, *, timeout: str = "500ms") -> None:
+    def __init__(
+        self, directory: Path, settings: str, *, timeout: str = "500ms", tls: str = ""
+    ) -> None:
         ports = []
         for _ in range(2):
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 ports.append(probe.getsockname()[1])
         self.openflow, self.metrics = ports
+        self._scheme = "ssl" if tls else "tcp"
         self._socket = f"unix:{directory}/verdicts.sock"
         self._errors = directory / "controller.txt"
         path = directory / "probe.yaml"
         path.write_text(
             f"timeout: {timeout}\nmax_flows: 10000\n"
             "capture: [unanswered, icmp_error, refused, unsolicited]\n"
-            f"openflow: {{listen: '127.0.0.1:{self.openflow}'}}\n"
+            f"openflow: {{listen: '127.0.0.1:{self.openflow}'{tls}}}\n"
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\n"
             f"stream: {{address: '{self._socket}', spool: null}}\n"
             # Connections of an earlier network may still be tracked: take a zone of our own.
@@ -192,7 +195,7 @@ class Controller:
             self.command, cwd=ROOT, env=os.environ | self.environment,
             stderr=self._errors.open("ab"), stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        run("ovs-vsctl", "set-controller", "s1", f"tcp:127.0.0.1:{self.openflow}")
+        run("ovs-vsctl", "set-controller", "s1", f"{self._scheme}:127.0.0.1:{self.openflow}")
         run("ovs-vsctl", "set", "controller", "s1", "max_backoff=1000")
         self._reader = VerdictReader(Endpoint(self._socket), acknowledges=False)
         self.wait_for(self._ready, 90)

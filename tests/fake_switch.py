@@ -96,14 +96,14 @@ class FlowTable:
 
 
 class FakeSwitch:
-    """Connects to a controller and keeps what it is sent.
+    """Connects to a controller, by TLS where there is a context, and keeps what it is sent.
 
     Attributes:
         flow_mods: bodies of the flow-mods so far.
         table: its flow entries; another connection may have the same.
     """
 
-    def __init__(self, address, dp_id=0xA1, patience=60.0, table=None):
+    def __init__(self, address, dp_id=0xA1, patience=60.0, table=None, context=None):
         self.dp_id = dp_id
         self.flow_mods = []
         self.table = FlowTable() if table is None else table
@@ -119,6 +119,8 @@ class FakeSwitch:
                     raise
                 time.sleep(0.05)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket)
         self.send(message(HELLO))
 
     def send(self, data):

@@ -199,6 +199,7 @@ _PARSE_SECONDS_PER_BYTE = 4e-6
 _PARSE_TURNS = 3  # one may be the garbage collector's
 # A connection is dead when a switch leaves so many echo requests unanswered: some 8 s after a cut.
 _ECHO_SECONDS, _MOST_UNANSWERED = 2.0, 3
+_BACKLOG = 128  # connections that wait to be accepted
 _listener: Any = None
 
 
@@ -249,7 +250,7 @@ def parse_safely(malformed: Callable[[Any, Exception], None]) -> None:
 
 
 def listen(listener: Any) -> None:
-    """Await switches on a socket of our own; to be called before the apps are loaded.
+    """Await switches on a bound socket of our own; to be called before the apps are loaded.
 
     The framework's own loop ends with the first accept that fails, and with it the process.
     """
@@ -279,6 +280,7 @@ def connect_by(enter: Callable[[Any, Any], None]) -> None:
 
 
 def _accept(enter: Callable[[Any, Any], None]) -> None:
+    _listener.listen(_BACKLOG)
     while True:
         try:
             connection, address = _listener.accept()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from chamaleonet.config import datapath_text
 from chamaleonet.switch import framework
 from chamaleonet.switch.guard import Guard, Refusal, Stage
+from chamaleonet.tls import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
     from chamaleonet.metrics import ControllerMetrics
 
@@ -49,12 +51,14 @@ class Connection:
         datapath: the framework's object for it.
         refused: whether it was closed by us.
         over: whether nothing more comes by it.
+        names: those in the peer's certificate.
     """
 
     def __init__(self, raw: Any, address: Any, gate: Gate) -> None:
         self.guard = Guard()
         self.datapath: Any = None
         self.refused = self.over = False
+        self.names: frozenset[str] = frozenset()
         self.address = address
         self._raw = raw
         self._gate = gate
@@ -70,7 +74,11 @@ class Connection:
         while not self._messages:
             if self.over:
                 return b""
-            data = self._raw.recv(_CHUNK)
+            try:
+                data = self._raw.recv(_CHUNK)
+            except ssl.SSLError as error:  # the framework would take it for a timeout, for ever
+                self.refuse("tls", str(error))
+                return b""
             self._heard += 1
             if not data:
                 if self.guard.within_message:
@@ -81,6 +89,22 @@ class Connection:
         if self._turn % _TURN == 0:
             framework.hub.sleep(0)
         return self._messages.popleft()
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Shake hands by TLS.
+
+        Raises:
+            OSError: the peer does not, or has no certificate that is good enough.
+        """
+        try:
+            self._raw = context.wrap_socket(
+                self._raw, server_side=True, do_handshake_on_connect=False
+            )
+            self._raw.do_handshake()
+            self.names = names_of(self._raw)
+        except (OSError, ValueError) as error:  # ValueError: it was shut down meanwhile
+            self.refuse("tls", str(error))
+            raise OSError(str(error)) from error
 
     def _take(self, data: bytes) -> None:
         was = self.guard.stage
@@ -154,20 +178,24 @@ class Gate:
 
     Args:
         metrics: where to count.
-        datapaths: the ids of the configured switches.
+        datapaths: the ids of the configured switches, and the name that the certificate of each
+            must bear, if any.
         exclusive: whether nobody else's switches may connect.
         handshake_seconds: how long a handshake may take.
+        tls: what connections are encrypted with, if they are.
     """
 
     def __init__(
         self,
         metrics: ControllerMetrics,
-        datapaths: Iterable[int],
+        datapaths: Mapping[int, str | None],
         *,
         exclusive: bool,
         handshake_seconds: float,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._datapaths = frozenset(datapaths)
+        self._tls = tls
+        self._datapaths = dict(datapaths)
         self._exclusive = exclusive
         self._handshake_seconds = handshake_seconds
         self._answer_seconds = min(_ANSWER_SECONDS, handshake_seconds / 2)
@@ -192,6 +220,8 @@ class Gate:
             lambda: connection.refuse("handshake_timeout", "its handshake is not done"),
         )
         try:
+            if self._tls is not None:
+                connection.encrypt(self._tls)
             framework.converse(connection, address)
         except OSError:
             pass  # it is gone
@@ -225,6 +255,11 @@ class Gate:
             if self._exclusive:
                 name = datapath_text(datapath_id)
                 connection.refuse("unknown_datapath", f"datapath {name} is not configured")
+            return
+        wanted = self._datapaths[datapath_id]
+        if wanted is not None and wanted not in connection.names:
+            names = ", ".join(sorted(connection.names)) or "no name"
+            connection.refuse("certificate", f"its certificate bears {names}, not {wanted}")
             return
         while (holder := self._holders.get(datapath_id)) is not None:
             if holder.is_there(self._answer_seconds):

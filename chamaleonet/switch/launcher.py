@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import warnings
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from chamaleonet.errors import UserError
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from chamaleonet.config import Endpoint
 
+log = logging.getLogger(__name__)
+
 CONFIG_VARIABLE = "CHAMALEONET_CONFIG"
 _APP = "chamaleonet.controller"
-_BACKLOG = 128  # connections that wait to be accepted
 
 
 def run(path: Path) -> int:
@@ -39,10 +41,15 @@ def run(path: Path) -> int:
     from chamaleonet import config
     from chamaleonet.switch import framework
 
-    listener = _listen(config.load(path).openflow.listen)
+    openflow = config.load(path).openflow
+    listener = _bind(openflow.listen)
     os.environ[CONFIG_VARIABLE] = str(path)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger(framework.NAME).setLevel(logging.WARNING)
+    if openflow.tls is None and not ip_address(openflow.listen.host).is_loopback:
+        log.warning(
+            "openflow: without tls, whoever reaches %s can speak as a switch", openflow.listen
+        )
     framework.listen(listener)
     manager = framework.AppManager.get_instance()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -69,9 +76,12 @@ def spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _listen(at: Endpoint) -> socket.socket:
+def _bind(at: Endpoint) -> socket.socket:
+    """Take the address; whoever connects is refused until it is listened on."""
+    listener = socket.socket(socket.AF_INET6 if ":" in at.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
-        return socket.create_server(at, family=family, backlog=_BACKLOG)
+        listener.bind(tuple(at))
     except OSError as error:
         raise UserError(f"openflow: cannot listen on {at}: {error.strerror}") from None
+    return listener

@@ -20,7 +20,7 @@ def registry():
 
 @pytest.fixture
 def gate(registry):
-    return Gate(ControllerMetrics(registry), [0xA1], exclusive=False, handshake_seconds=10)
+    return Gate(ControllerMetrics(registry), {0xA1: None}, exclusive=False, handshake_seconds=10)
 
 
 @pytest.fixture

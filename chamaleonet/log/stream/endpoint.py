@@ -5,29 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from chamaleonet.errors import UserError
+from chamaleonet.tls import client_context, server_context
 
+if TYPE_CHECKING:
+    import ssl
 
-class Certificates(Protocol):
-    """The files that TLS needs, PEM each; the key's must be its owner's alone."""
-
-    @property
-    def certificate(self) -> Path:
-        """Own certificate chain."""
-
-    @property
-    def key(self) -> Path:
-        """Own private key."""
-
-    @property
-    def ca(self) -> Path:
-        """The authority that the other end's certificate must be signed by."""
+    from chamaleonet.tls import Certificates
 
 
 @dataclass(frozen=True)
@@ -71,15 +60,11 @@ class Endpoint:
 
     def server_context(self) -> ssl.SSLContext | None:
         """Return what connections are encrypted with by the end that listens."""
-        if self.tls is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.verify_mode = ssl.CERT_REQUIRED
-        return _load(context, self.tls)
+        return server_context(self.tls) if self.tls else None
 
     def client_context(self) -> ssl.SSLContext | None:
         """Return what connections are encrypted with by the end that connects."""
-        return _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self.tls) if self.tls else None
+        return client_context(self.tls) if self.tls else None
 
     def listen(self) -> socket.socket:
         """Return a listening socket; a Unix socket is its owner's alone (mode 0600).
@@ -121,25 +106,6 @@ class Endpoint:
         """Remove the Unix socket's file."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
-
-
-def _load(context: ssl.SSLContext, tls: Certificates) -> ssl.SSLContext:
-    file = tls.ca
-    try:
-        for file in (tls.ca, tls.certificate, tls.key):  # OpenSSL does not say which is missing
-            with file.open("rb") as opened:
-                mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
-        if mode & 0o077:  # the key's: it comes last
-            raise UserError(f"{tls.key}: has mode {mode:04o}, not 0600 (chmod 0600 {tls.key})")
-        context.load_verify_locations(tls.ca)
-        context.load_cert_chain(tls.certificate, tls.key)
-    except ssl.SSLError as error:
-        raise UserError(
-            f"{tls.certificate}: cannot be used with {tls.key} and {tls.ca}: {error.reason}"
-        ) from error
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from error
-    return context
 
 
 def _remove_stale(path: Path) -> None:

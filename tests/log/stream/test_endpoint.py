@@ -5,7 +5,7 @@ import pytest
 
 from chamaleonet.errors import UserError
 from chamaleonet.log.stream.endpoint import Endpoint
-from tests.log.stream.certificates import Files, make_authority, make_certificate, needs_openssl
+from tests.certificates import Files, make_authority, make_certificate, needs_openssl
 
 
 @pytest.mark.parametrize(
@@ -93,17 +93,3 @@ def test_the_folder_of_a_socket_is_made(tmp_path):
     endpoint.listen().close()
     assert stat.S_IMODE(path.parent.stat().st_mode) & 0o007 == 0
     endpoint.unlink()
-
-
-@needs_openssl
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o601])
-def test_a_key_that_others_may_read_is_refused(tmp_path, mode):
-    files = make_certificate(tmp_path, "one", make_authority(tmp_path, "ca"))
-    endpoint = Endpoint("tcp:127.0.0.1:1", files)
-    for good in (0o600, 0o400):
-        files.key.chmod(good)
-        assert endpoint.server_context()
-    files.key.chmod(mode)
-    for make in (endpoint.server_context, endpoint.client_context):
-        with pytest.raises(UserError, match=rf"one\.key: has mode {mode:04o}, not 0600 \(chmod"):
-            make()

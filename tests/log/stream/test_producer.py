@@ -23,8 +23,8 @@ from chamaleonet.log.stream.messages import ack, consumer_hello
 from chamaleonet.log.stream.position import Position
 from chamaleonet.log.stream.producer import VerdictStream
 from chamaleonet.log.stream.spool import Spool
+from tests.certificates import make_authority, make_certificate, needs_openssl
 from tests.log.build import NO_DATA, NO_EVENTS, NO_PACKETS, captured, event
-from tests.log.stream.certificates import make_authority, make_certificate, needs_openssl
 from tests.log.stream.streams import (
     NO_FLOWS,
     Peer,
@@ -778,7 +778,7 @@ from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.log.stream.spool import Spool
 from chamaleonet.log.stream.producer import VerdictStream
 from tests.log.build import NO_DATA, NO_PACKETS, event
-from tests.log.stream.certificates import Files
+from tests.certificates import Files
 from tests.log.stream.streams import NO_FLOWS, number
 
 address, spool, *files = sys.argv[1:]

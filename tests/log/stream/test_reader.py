@@ -11,7 +11,7 @@ from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.log.stream.frames import MAX_FRAME, FrameReader, pack_frame
 from chamaleonet.log.stream.messages import FROM_CONSUMER, VERSION, controller_hello
 from chamaleonet.log.stream.position import Position
-from tests.log.stream.certificates import make_authority, make_certificate, needs_openssl
+from tests.certificates import make_authority, make_certificate, needs_openssl
 from tests.log.stream.records import record
 from tests.log.stream.streams import (
     CONTROLLER_HELLO,

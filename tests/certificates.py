@@ -32,11 +32,13 @@ def make_authority(directory: Path, name: str) -> tuple[Path, Path]:
     return certificate, key
 
 
-def make_certificate(directory: Path, name: str, authority: tuple[Path, Path]) -> Files:
-    """Return a certificate for 127.0.0.1, signed by the authority."""
+def make_certificate(
+    directory: Path, name: str, authority: tuple[Path, Path], *, dns: str | None = None
+) -> Files:
+    """Return a certificate for 127.0.0.1 (and a DNS name), signed by the authority."""
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
     request, extensions = directory / f"{name}.csr", directory / f"{name}.ext"
-    extensions.write_text("subjectAltName=IP:127.0.0.1\n")
+    extensions.write_text("subjectAltName=IP:127.0.0.1" + (f",DNS:{dns}\n" if dns else "\n"))
     _openssl(
         "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
         "-subj", f"/CN={name}", "-keyout", key, "-out", request,
