@@ -19,6 +19,8 @@ from pydantic import (
 )
 
 from chamaleonet import yamlfile
+from chamaleonet.capture.fanout import MOST_RINGS
+from chamaleonet.capture.spread import MOST_SNAPLEN
 from chamaleonet.flows.transitions import CAPTURABLE, ERRONEOUS, State
 from chamaleonet.units import (
     FACILITIES,
@@ -200,11 +202,19 @@ class Candidates(Section):
         max_length=15,
         description="The interface of this machine that the candidate port leads to.",
     )
+    detectors: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_RINGS,
+        description="How many processes judge them (docs/scaling.md); 1: the controller itself.",
+    )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.port is None) != (self.interface is None):
             raise ValueError("port and interface go together")
+        if self.detectors > 1 and self.port is None:
+            raise ValueError("detectors need a candidate port: packet-ins cannot be spread")
         return self
 
 
@@ -323,6 +333,8 @@ class Switch(Section):
             raise ValueError("the conntrack pipeline needs Open vSwitch, which can truncate")
         if self.pipeline == "reactive" and self.candidates.port is not None:
             raise ValueError("the reactive pipeline takes its candidates as packet-ins")
+        if self.candidates.detectors > 1 and self.snaplen > MOST_SNAPLEN:
+            raise ValueError(f"with several detectors snaplen is at most {MOST_SNAPLEN}")
         if self.candidates.port == self.logger_port:
             raise ValueError("logger_port and candidates.port must differ")
         return self

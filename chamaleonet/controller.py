@@ -19,6 +19,8 @@ import numpy as np
 from chamaleonet import config as configuration
 from chamaleonet import metrics
 from chamaleonet.capture.ring import Ring
+from chamaleonet.detectors.counts import DetectorCounts
+from chamaleonet.detectors.detectors import Detectors
 from chamaleonet.errors import UserError
 from chamaleonet.flows.concentration import Concentration
 from chamaleonet.flows.records import ended_flows
@@ -75,8 +77,9 @@ class _Watch:
     """A configured switch, its candidate port, and its connection while there is one."""
 
     probe: Probe
-    ring: Ring | None
+    ring: Ring | Detectors | None
     dropped: metrics.Total
+    detector_counts: DetectorCounts | None = None
     datapath: Any = None
 
     def tick(self, now: int) -> None:
@@ -106,6 +109,8 @@ class _Watch:
         self.probe.scrape()
         if self.ring is not None:
             self.dropped.follow(self.ring.dropped)
+        if self.detector_counts is not None:
+            self.detector_counts.scrape()
 
 
 class Controller(framework.App):  # type: ignore[misc]
@@ -159,12 +164,22 @@ class Controller(framework.App):  # type: ignore[misc]
         )  # fmt: skip
 
     def _watch(self, switch: Switch) -> _Watch:
-        interface = switch.candidates.interface
-        return _Watch(
-            Probe(self.config, switch, self._tell, self.metrics),
-            Ring(interface, retire=_RETIRE) if interface is not None else None,
-            metrics.Total(self.metrics.dropped.labels("ring_full").inc),
+        dropped = metrics.Total(self.metrics.dropped.labels("ring_full").inc)
+        candidates = switch.candidates
+        if candidates.interface is None or candidates.detectors == 1:
+            probe = Probe(self.config, switch, self._tell, self.metrics)
+            ring = Ring(candidates.interface, retire=_RETIRE) if candidates.interface else None
+            return _Watch(probe, ring, dropped)
+        detectors = functools.partial(
+            Detectors, switch.name, candidates.interface, candidates.detectors, switch.snaplen,
+            _RETIRE, _RING_LAG,
+        )  # fmt: skip
+        probe = Probe(self.config, switch, self._tell, self.metrics, detectors)
+        assert isinstance(probe.engine, Detectors)
+        counts = DetectorCounts(
+            probe.engine, self.metrics, configuration.datapath_text(switch.dp_id)
         )
+        return _Watch(probe, probe.engine, dropped, counts)
 
     def start(self) -> None:
         """Begin to tick; called by the framework."""

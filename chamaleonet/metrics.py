@@ -41,6 +41,8 @@ CAUSES = {
     "packet_in_early": "controller: packet-ins before it was known from which switch",
     "malformed_packet_in": "controller: packet-ins that cannot be read",
     "flow_table_full": "controller: packets whose new flow found no place (`max_flows`)",
+    "detector_died": "controller: flows that waited for their reply in a detector that died",
+    "unexpected_packet_in": "controller: packet-ins of a switch whose candidates go to detectors",
     "redirect_rules_full": "controller: redirect rules beyond `redirect.max_rules`",
     "stream_queue_full": "controller: records beyond `stream.queue`, where there is no spool",
     "stream_spool_full": "controller: records beyond `stream.spool.size`",
@@ -137,9 +139,9 @@ class Total:
 
     def __init__(self, increase: Callable[[float], None]) -> None:
         self._increase = increase
-        self._last = 0
+        self._last = 0.0
 
-    def follow(self, total: int) -> None:
+    def follow(self, total: float) -> None:
         """Raise the counter to ``total``."""
         if total > self._last:
             self._increase(total - self._last)
@@ -222,6 +224,20 @@ class ControllerMetrics:
             "OpenFlow connections closed for what their other end did; docs/metrics.md tells the"
             " causes.",
             "cause",
+        )
+        self.detectors = gauge(
+            "detectors", "Detectors that work; of a switch that has several.", "dp_id"
+        )
+        self.detector_restarts = counter(
+            "detector_restarts_total", "Detectors that died and were started again.", "dp_id"
+        )
+        self.detector_queue = gauge(
+            "detector_queue_bytes",
+            "What detectors have to tell and the controller has not taken yet.",
+            "dp_id",
+        )
+        self.detector_cpu = counter(
+            "detector_cpu_seconds_total", "Processor time that detectors used.", "dp_id"
         )
         self.verdict_delay = Histogram(
             f"{_PREFIX}_verdict_delay_seconds",

@@ -139,6 +139,16 @@ def test_conntrack_cuts_at_ports_and_plain_openflow_does_not():
         Switch(pipeline="conntrack", truncate=False, **common)
 
 
+def test_several_detectors_need_a_port_and_short_packets():
+    common = {"dp_id": 1, "logger_port": 4, "pipeline": "conntrack"}
+    port = {"port": 3, "interface": "cand0", "detectors": 2}
+    assert Switch(candidates=port, **common).candidates.detectors == 2
+    with pytest.raises(ValueError, match="detectors need a candidate port"):
+        Switch(candidates={"detectors": 2}, **common)
+    with pytest.raises(ValueError, match="with several detectors snaplen is at most 512"):
+        Switch(candidates=port, snaplen=513, **common)
+
+
 def test_endpoints_are_written_as_they_are_read():
     assert str(Endpoint("127.0.0.1", 1)) == "127.0.0.1:1"
     assert str(Endpoint("::1", 1)) == "[::1]:1"

@@ -23,7 +23,7 @@ from chamaleonet.errors import UserError
 from chamaleonet.kernels import inlined, kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from numpy.typing import NDArray
 
@@ -274,7 +274,7 @@ class Ring:
         """Return the descriptor that becomes readable when a batch is ready."""
         return self._socket.fileno()
 
-    def batches(self) -> Iterator[PacketBatch]:
+    def batches(self) -> Generator[PacketBatch, None, None]:
         """Yield what is ready, one block at a time, without waiting.
 
         A batch is valid until the next is asked for. At most one round of the ring is handed out,

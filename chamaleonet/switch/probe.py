@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from chamaleonet.config import Config, Switch
     from chamaleonet.flows.engine import Output
     from chamaleonet.metrics import ControllerMetrics
+    from chamaleonet.switch.judge import NewJudge
     from chamaleonet.switch.pipeline import Change
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Probe:
         switch: the switch's part of it.
         tell: called with each Output of the flow engine, which it may only borrow.
         metrics: where to count.
+        new_judge: makes what judges the packets.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Probe:
         switch: Switch,
         tell: Callable[[Output], None],
         metrics: ControllerMetrics,
+        new_judge: NewJudge = Engine,
     ) -> None:
         self.switch = switch
         self._tell = tell
@@ -86,7 +89,7 @@ class Probe:
         self.redirects = Redirects(Frame(switch), config.capture)
         self.rulebook = Rulebook(self.pipeline.static_rules())
         self.packet_ins = PacketInBuffer()
-        self.engine = Engine(
+        self.engine = new_judge(
             Settings(
                 internal=config.internal,
                 timeout=config.timeout,

@@ -1,12 +1,16 @@
 import itertools
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from chamaleonet.config import Config
+from chamaleonet.flows.engine import Engine
 from chamaleonet.flows.records import Change, Direction, Quality, Role
 from chamaleonet.flows.transitions import State
+from chamaleonet.metrics import ControllerMetrics
+from chamaleonet.switch.probe import Probe
 from chamaleonet.switch.rules import Kind
-from tests.switch.build import PIPELINES, START, PlayedProbe
+from tests.switch.build import PIPELINES, START, PlayedProbe, switch
 from tests.traffic import ACK, RST, SYN, batch, ethernet, icmp_error, ping, tcp, udp
 from tests.traffic import Record as Packet
 
@@ -172,3 +176,19 @@ def test_a_full_flow_table_is_counted():
     played = PlayedProbe(config=Config(max_flows=1)).connect()
     played.receive(udp(C, S, sport=1), udp(C, S, sport=2), tcp(C, S, RST))
     assert played.metric("dropped_total", cause="flow_table_full") == 2
+
+
+def test_another_judge_can_take_the_engines_place():
+    asked = {}
+
+    def new_judge(settings, **options):
+        asked.update(options, settings=settings)
+        return Engine(settings, **options)
+
+    metrics = ControllerMetrics(CollectorRegistry())
+    config = Config(max_flows=77)
+    probe = Probe(config, switch(), [].append, metrics, new_judge)
+    assert isinstance(probe.engine, Engine)
+    assert asked.pop("settings").max_flows == 77
+    assert asked["packets"]
+    assert State.UNANSWERED in asked["judged"]

@@ -1,0 +1,243 @@
+"""Several detectors that stand where one flow engine and its ring would."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import select
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chamaleonet.capture.fanout import open_group
+from chamaleonet.capture.ring import Statistics
+from chamaleonet.detectors.frames import Counts, Kind, pack, pack_numbers
+from chamaleonet.detectors.process import DetectorProcess
+from chamaleonet.detectors.told import Told
+from chamaleonet.flows.engine import Output
+from chamaleonet.flows.records import CAPTURED, Direction, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from chamaleonet.capture.batch import PacketBatch
+    from chamaleonet.flows.engine import Settings
+    from chamaleonet.flows.transitions import State
+
+log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0  # at least, from one start of a detector to the next
+_FINISH_SECONDS = 10.0
+_SILENT_SECONDS = 5.0  # a detector that was not heard of for so long does not work
+
+
+class Detectors:
+    """Judges the packets of an interface in several processes; has what Probe asks of an Engine.
+
+    Verdicts are those of one engine, for all that is tied to one flow goes to one process. What
+    differs: each has its share of ``max_flows``, and a detector's death loses the flows that it
+    was waiting with.
+
+    Args:
+        name: what logs call the switch.
+        interface: of the candidate port.
+        number: of detectors.
+        snaplen: bytes of a packet at most.
+        retire: as Ring's.
+        lag: as Detector's.
+        settings: as Engine's.
+        options: as Engine's.
+
+    Attributes:
+        restarts: how many detectors were started again.
+        lost_flows: flows that waited for their reply in a detector that died.
+        unexpected: packets that came by another way than the interface: not judged.
+    """
+
+    def __init__(
+        self, name: str, interface: str, number: int, snaplen: int, retire: int, lag: int,
+        settings: Settings, **options: Any,
+    ) -> None:  # fmt: skip
+        self._name, self._number, self._lag = name, number, lag
+        share = -(-settings.max_flows // number)
+        self._settings = dataclasses.replace(settings, max_flows=share)
+        self._options = options
+        self._told = Told(share * number, options["ended"])
+        self._quality = dict.fromkeys(Direction, Quality.SOUND)
+        self._past = Counts()  # of detectors that have died
+        self.restarts = self.lost_flows = self.unexpected = 0
+        self._sockets = open_group(interface, number, snaplen, retire)
+        self._statistics = [Statistics(each) for each in self._sockets]
+        now = time.monotonic()
+        self._processes = [self._start(index, now) for index in range(number)]
+
+    def _start(self, index: int, monotonic: float) -> DetectorProcess:
+        return DetectorProcess(
+            self._sockets[index], self._settings, self._options, self._lag, monotonic
+        )
+
+    # As an engine.
+
+    def judge(self, batch: PacketBatch) -> Iterator[Output]:
+        """Count packets that came by another way: they belong to we know not whom."""
+        self.unexpected += len(batch)
+        return iter(())
+
+    def advance(self, now: int) -> Iterator[Output]:
+        """Yield what the detectors have told; start those again that have died.
+
+        Args:
+            now: ns since 1970. The detectors' own clocks let time pass; this one says when the
+                flows of a detector ended that has died.
+        """
+        monotonic = time.monotonic()
+        for index, process in enumerate(self._processes):
+            process.channel.flush()
+            for output in process.outputs(monotonic):
+                yield self._renamed(output, index)
+            if process.channel.ended:
+                if not process.ended:
+                    yield self._bury(index, now)
+                if monotonic - process.started >= _PAUSE_SECONDS:
+                    self._restart(index, monotonic)
+            elif process.degraded and monotonic >= process.degraded:
+                process.degraded = 0.0
+                self._qualify(process)
+
+    def finish(self) -> Iterator[Output]:
+        """Have all detectors end their flows and themselves; yield what they tell until then."""
+        until = time.monotonic() + _FINISH_SECONDS
+        for process in self._processes:
+            process.channel.put(pack(Kind.FINISH))
+        while running := [each for each in self._processes if not each.channel.ended]:
+            now = time.monotonic()
+            if now >= until:
+                log.error("%s: %d detectors do not end", self._name, len(running))
+                return
+            sending = [each.channel for each in running if each.channel.queued]
+            select.select([each.channel for each in running], sending, [], until - now)
+            for index, process in enumerate(self._processes):
+                process.channel.flush()
+                for output in process.outputs(now):
+                    yield self._renamed(output, index)
+
+    def forget(self, row: int, first: int) -> Iterator[Output]:
+        """Have one flow ended: as Engine does it, but what comes of it is told later."""
+        at, index = divmod(row, self._number)
+        self._processes[index].channel.put(pack_numbers(Kind.FORGET, at, first))
+        return iter(())
+
+    def set_quality(self, direction: Direction, quality: Quality) -> None:
+        """Say how far verdicts on flows of this direction can be relied on from now on."""
+        self._quality[direction] = quality
+        for process in self._processes:
+            self._qualify(process)
+
+    def live_flows(self, states: tuple[State, ...]) -> NDArray[Any]:
+        """Return the flows in these states, as they were last told: FLOW, shape (n,)."""
+        return self._told.live(states)
+
+    @property
+    def packets(self) -> int:
+        """Packets judged so far."""
+        return self._past.packets + sum(each.counts.packets for each in self._processes)
+
+    @property
+    def untracked(self) -> int:
+        """Packets that would have opened a flow, but found the table full."""
+        return self._past.untracked + sum(each.counts.untracked for each in self._processes)
+
+    @property
+    def tracked_flows(self) -> int:
+        """Flows in the tables."""
+        return sum(each.counts.tracked_flows for each in self._processes)
+
+    @property
+    def pending_flows(self) -> int:
+        """Flows that wait for an answer."""
+        return sum(each.counts.pending_flows for each in self._processes)
+
+    # As a ring.
+
+    def batches(self) -> Iterator[PacketBatch]:
+        """Yield nothing: the detectors read the rings."""
+        return iter(())
+
+    @property
+    def dropped(self) -> int:
+        """Packets that the kernel dropped so far because a ring was full."""
+        return sum(each.dropped for each in self._statistics)
+
+    def close(self) -> None:
+        """End the detectors and give the rings back."""
+        for process in self._processes:
+            process.end()
+        for each in self._sockets:
+            each.close()
+
+    # As what they are.
+
+    @property
+    def working(self) -> int:
+        """How many were heard of just now."""
+        since = time.monotonic() - _SILENT_SECONDS
+        return sum(each.heard >= since and not each.channel.ended for each in self._processes)
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait in detectors for the controller."""
+        return sum(each.counts.queued for each in self._processes)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """How long the detectors have used a processor."""
+        return (self._past.cpu_time + sum(each.counts.cpu_time for each in self._processes)) / 1e9
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The detectors' process ids."""
+        return [each.number for each in self._processes]
+
+    def _renamed(self, output: Output, index: int) -> Output:
+        """Let the rows be ours, and take note of what is told."""
+        events, packets = output.events, output.packets
+        events["row"] = events["row"] * self._number + index
+        rows = packets["row"]
+        packets["row"] = np.where(rows < 0, rows, rows * self._number + index)
+        self._told.take(events)
+        return output
+
+    def _qualify(self, process: DetectorProcess) -> None:
+        """Tell a detector of the qualities in force."""
+        least = Quality.DEGRADED if process.degraded else Quality.SOUND
+        for direction, quality in self._quality.items():
+            process.channel.put(pack_numbers(Kind.QUALITY, direction, max(quality, least)))
+
+    def _bury(self, index: int, now: int) -> Output:
+        """Take leave of a detector that has died; return the end of its flows."""
+        process = self._processes[index]
+        status, counts = process.end(), process.counts
+        log.error(
+            "%s: detector %d died (exit status %d) with %d flows that waited for their reply",
+            self._name, index, status, counts.pending_flows,
+        )  # fmt: skip
+        self.lost_flows += counts.pending_flows
+        self._past = self._past._replace(
+            packets=self._past.packets + counts.packets,
+            untracked=self._past.untracked + counts.untracked,
+            cpu_time=self._past.cpu_time + counts.cpu_time,
+        )
+        process.counts = Counts()
+        events = self._told.end(index, self._number, now)
+        return Output(events, np.empty(0, CAPTURED), np.empty(0, np.uint8))
+
+    def _restart(self, index: int, monotonic: float) -> None:
+        """Start a detector again: it goes on with the packets that wait in its ring."""
+        process = self._processes[index] = self._start(index, monotonic)
+        self.restarts += 1
+        # Late replies to requests that died with the other look like requests, and fail.
+        process.degraded = monotonic + 2 * self._settings.timeout / 1e9
+        self._qualify(process)

@@ -1,0 +1,111 @@
+"""What controller and detectors say to each other: frames of up to three arrays of bytes.
+
+Both ends are the same program on the same machine, so arrays go as they are. No I/O here.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from chamaleonet.flows.engine import Output
+from chamaleonet.flows.records import CAPTURED, FLOW_EVENT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_HEADER = struct.Struct("=4I")  # Kind, length of each part
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    # To the detector.
+    QUALITY = 1  # Direction, Quality: int64
+    FORGET = 2  # row, time of the flow's first packet: int64
+    FINISH = 3  # end all flows and the process
+    # To the controller.
+    OUTPUT = 4  # events, packets, data
+    COUNTS = 5  # Counts: int64
+
+
+class Counts(NamedTuple):
+    """What a detector counts; the first three since it began, the others as it is now."""
+
+    packets: int = 0  # judged
+    untracked: int = 0  # packets whose new flow found no place
+    cpu_time: int = 0  # ns
+    tracked_flows: int = 0
+    pending_flows: int = 0
+    queued: int = 0  # bytes that the controller has not taken yet
+
+
+class Frame(NamedTuple):
+    """A frame that came in; its arrays are the receiver's own."""
+
+    kind: Kind
+    parts: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
+    def numbers(self) -> list[int]:
+        """Return the int64 that the first part consists of."""
+        numbers: list[int] = self.parts[0].view(np.int64).tolist()
+        return numbers
+
+    def output(self) -> Output:
+        """Return what an OUTPUT frame tells."""
+        events, packets, data = self.parts
+        return Output(events.view(FLOW_EVENT), packets.view(CAPTURED), data)
+
+
+def pack(kind: Kind, *parts: bytes) -> bytes:
+    """Return a frame."""
+    lengths = [*map(len, parts), 0, 0, 0][:3]
+    return b"".join((_HEADER.pack(kind, *lengths), *parts))
+
+
+def pack_numbers(kind: Kind, *numbers: int) -> bytes:
+    """Return a frame of int64."""
+    return pack(kind, np.array(numbers, np.int64).tobytes())
+
+
+def pack_output(output: Output) -> bytes:
+    """Return an OUTPUT frame; the output may only be borrowed."""
+    return pack(
+        Kind.OUTPUT, output.events.tobytes(), output.packets.tobytes(), output.data.tobytes()
+    )
+
+
+class FrameReader:
+    """Makes frames of a stream of bytes, which go where they are to stay at once."""
+
+    def __init__(self) -> None:
+        self._header = bytearray(_HEADER.size)
+        self._body: NDArray[np.uint8] | None = None
+        self._room = memoryview(self._header)
+
+    @property
+    def room(self) -> memoryview:
+        """Where the next bytes are to be written; never empty."""
+        return self._room
+
+    def wrote(self, number: int) -> Frame | None:
+        """Take note that so many bytes were written to ``room``; return a frame that is complete.
+
+        Raises:
+            ValueError: this is no frame.
+        """
+        self._room = self._room[number:]
+        if self._room:
+            return None
+        kind, *lengths = _HEADER.unpack(self._header)
+        if self._body is None and sum(lengths):
+            self._body = np.empty(sum(lengths), np.uint8)
+            self._room = self._body.data
+            return None
+        body = np.empty(0, np.uint8) if self._body is None else self._body
+        self._body, self._room = None, memoryview(self._header)
+        first, second = lengths[0], lengths[0] + lengths[1]
+        return Frame(Kind(kind), (body[:first], body[first:second], body[second:]))
