@@ -75,6 +75,7 @@ def controller(pipeline: str, port: int):
             f"openflow: {{listen: '127.0.0.1:{port}'}}\n"
             f"metrics: {{controller: '127.0.0.1:{free_port()}'}}\n"
             f"stream: {{address: 'unix:{directory}/v.sock'}}\n"
+            f"checkpoint: {{directory: '{directory}/checkpoint'}}\n"
             f"switches:\n  - {{dp_id: a1, pipeline: {pipeline}, logger_port: 4}}\n"
         )
         command = [sys.executable, "-m", "chamaleonet", "run", "--config", str(path)]

@@ -386,6 +386,26 @@ class Stream(Section):
         return self
 
 
+class Checkpoint(Section):
+    """Where live flows are kept for a controller that follows this one; they hold addresses."""
+
+    directory: Path = Field(
+        default=Path("/var/lib/chamaleonet/checkpoint"),
+        description="The controller's own; made with mode 0700.",
+    )
+    interval: Duration = Field(
+        default=10**9,
+        description="How often all flows are saved. Verdicts are saved at once; flows that were"
+        " opened since and not judged yet are lost when the controller is killed.",
+    )
+    flows: int = Field(
+        default=100_000,
+        ge=1,
+        description="At most so many flows of a switch are saved, 128 bytes each; healthy ones are"
+        " left out first.",
+    )
+
+
 class Rotation(Section):
     """When files are complete and others are begun."""
 
@@ -536,6 +556,11 @@ class Config(Section):
     logger: Logger = Field(default=Logger(), description="The packet logger.")
     stream: Stream = Field(
         default=Stream(), description="How verdicts travel from the controller to the logger."
+    )
+    checkpoint: Checkpoint | None = Field(
+        default=Checkpoint(),
+        description="Live flows on disk, for the next start; `null`: none are kept, and flows end"
+        " with the controller.",
     )
     metrics: Metrics = Field(default=Metrics(), description="Where Prometheus scrapes.")
 

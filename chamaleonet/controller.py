@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from chamaleonet import checkpoint, metrics
 from chamaleonet import config as configuration
-from chamaleonet import metrics
 from chamaleonet.capture.ring import Ring
+from chamaleonet.checkpoint import Checkpoints
 from chamaleonet.detectors.counts import DetectorCounts
 from chamaleonet.detectors.detectors import Detectors
 from chamaleonet.errors import UserError
 from chamaleonet.flows.concentration import Concentration
-from chamaleonet.flows.records import ended_flows
+from chamaleonet.flows.records import MARK_RESTORED, ended_flows
 from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.log.stream.producer import VerdictStream
+from chamaleonet.log.stream.selection import LOGGED
 from chamaleonet.log.stream.spool import Spool
 from chamaleonet.log.tally import Tally
 from chamaleonet.switch import framework
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from chamaleonet.checkpoint import CheckpointFile
     from chamaleonet.config import Switch
     from chamaleonet.flows.engine import Output
 
@@ -79,6 +82,7 @@ class _Watch:
     probe: Probe
     ring: Ring | Detectors | None
     dropped: metrics.Total
+    checkpoint: CheckpointFile | None
     detector_counts: DetectorCounts | None = None
     datapath: Any = None
 
@@ -136,7 +140,11 @@ class Controller(framework.App):  # type: ignore[misc]
         self.failed = False
         self._stream_losses = metrics.Totals(self.metrics.dropped)
         self._concentration = Concentration()
+        saved = self.config.checkpoint
+        self._checkpoints = Checkpoints(saved.directory) if saved is not None else None
+        self._saved = 0.0
         self._watches = {switch.dp_id: self._watch(switch) for switch in self.config.switches}
+        after = self._restore()
         stream = self.config.stream
         spool = stream.spool
         self._stream = VerdictStream(
@@ -144,8 +152,10 @@ class Controller(framework.App):  # type: ignore[misc]
             self._erroneous,
             erroneous=self.config.capture,
             capacity=stream.queue,
-            spool=Spool(spool.directory, spool.size) if spool is not None else None,
+            spool=Spool(spool.directory, spool.size, after=after) if spool is not None else None,
+            after=after,
         )
+        self._save()
         self._tally = Tally(self._stream.send_counts) if self.config.logger.healthy else None
         self._counted = time.monotonic()
         self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
@@ -165,21 +175,47 @@ class Controller(framework.App):  # type: ignore[misc]
 
     def _watch(self, switch: Switch) -> _Watch:
         dropped = metrics.Total(self.metrics.dropped.labels("ring_full").inc)
+        saved = self._checkpoints.of(switch.dp_id) if self._checkpoints is not None else None
+        tell = functools.partial(self._tell, saved)
         candidates = switch.candidates
         if candidates.interface is None or candidates.detectors == 1:
-            probe = Probe(self.config, switch, self._tell, self.metrics)
+            probe = Probe(self.config, switch, tell, self.metrics)
             ring = Ring(candidates.interface, retire=_RETIRE) if candidates.interface else None
-            return _Watch(probe, ring, dropped)
+            return _Watch(probe, ring, dropped, saved)
         detectors = functools.partial(
             Detectors, switch.name, candidates.interface, candidates.detectors, switch.snaplen,
             _RETIRE, _RING_LAG,
         )  # fmt: skip
-        probe = Probe(self.config, switch, self._tell, self.metrics, detectors)
+        probe = Probe(self.config, switch, tell, self.metrics, detectors)
         assert isinstance(probe.engine, Detectors)
         counts = DetectorCounts(
             probe.engine, self.metrics, configuration.datapath_text(switch.dp_id)
         )
-        return _Watch(probe, probe.engine, dropped, counts)
+        return _Watch(probe, probe.engine, dropped, saved, counts)
+
+    def _restore(self) -> int:
+        """Go on with what an earlier controller left; return the run of the stream that told it."""
+        after = 0
+        for watch in self._watches.values():
+            saved = watch.checkpoint.load() if watch.checkpoint is not None else None
+            if saved is not None:
+                flows = watch.probe.restore(saved.flows)
+                self.metrics.restored_flows.inc(flows)
+                log.info("%s: goes on with %d flows", watch.probe.switch.name, flows)
+                after = max(after, saved.run)
+        return after
+
+    def _save(self) -> None:
+        """Save all flows, so that a controller after this one can go on with them."""
+        if self.config.checkpoint is None:
+            return
+        self._saved = time.monotonic()
+        now = time.time_ns()
+        for watch in self._watches.values():
+            if watch.checkpoint is not None:
+                flows = watch.probe.snapshot(self.config.checkpoint.flows)
+                watch.checkpoint.begin(checkpoint.encode(flows, self._stream.run, now))
+        self.metrics.checkpoint_time.set(now / 1e9)
 
     def start(self) -> None:
         """Begin to tick; called by the framework."""
@@ -187,9 +223,14 @@ class Controller(framework.App):  # type: ignore[misc]
         self.threads.append(framework.hub.spawn(self._run))
 
     def close(self) -> None:
-        """End all flows and what was opened; called by the framework."""
+        """End what was opened, and all flows unless they are saved; called by the framework."""
+        if self._checkpoints is not None:
+            if not self.failed:
+                self._save()
+            self._checkpoints.close()
         for watch in self._watches.values():
-            watch.probe.finish()
+            if self._checkpoints is None:
+                watch.probe.finish()
             if watch.ring is not None:
                 watch.ring.close()
         if self._tally is not None:
@@ -209,16 +250,25 @@ class Controller(framework.App):  # type: ignore[misc]
         if self._tally is not None and time.monotonic() - self._counted >= _COUNT_SECONDS:
             self._counted = time.monotonic()
             self._tally.flush()
+        saved = self.config.checkpoint
+        if saved is not None and time.monotonic() - self._saved >= saved.interval / 1e9:
+            self._save()
 
-    def _tell(self, output: Output) -> None:
+    def _tell(self, saved: CheckpointFile | None, output: Output) -> None:
+        if saved is not None and len(output.events):  # before anybody knows of it
+            saved.append(checkpoint.encode_events(output.events))
         self._stream.send(output.events, output.packets, output.data)
         self._concentration.add(output.events, time.time_ns())
         if self._tally is not None:
             self._tally.write(ended_flows(output.events))
 
     def _erroneous(self) -> NDArray[Any]:
+        """Return what is erroneous, and what an earlier controller told of and still lives."""
         engines = (watch.probe.engine for watch in self._watches.values())
-        return np.concatenate([engine.live_flows(self.config.capture) for engine in engines])
+        flows = np.concatenate([engine.live_flows(LOGGED) for engine in engines])
+        restored = flows["marks"] & MARK_RESTORED != 0
+        told: NDArray[Any] = flows[restored | np.isin(flows["state"], self.config.capture)]
+        return told
 
     def _scrape(self) -> None:
         engines = [watch.probe.engine for watch in self._watches.values()]
@@ -230,6 +280,8 @@ class Controller(framework.App):  # type: ignore[misc]
             connected = self.metrics.switch_connected.labels(configuration.datapath_text(dp_id))
             connected.set(watch.datapath is not None)
             watch.scrape()
+        if self._checkpoints is not None:
+            self.metrics.checkpoint_bytes.set(self._checkpoints.size)
         self.metrics.logger_queue.set(self._stream.queued)
         self.metrics.logger_spool.set(self._stream.spooled)
         self.metrics.logger_spool_bytes.set(self._stream.spool_bytes)

@@ -245,6 +245,15 @@ class ControllerMetrics:
             buckets=_DELAYS,
             registry=registry,
         )
+        self.restored_flows = counter(
+            "restored_flows_total", "Live flows that an earlier controller left."
+        )
+        self.checkpoint_bytes = gauge(
+            "checkpoint_bytes", "Size of the saved flows on disk; 0 while they cannot be written."
+        )
+        self.checkpoint_time = gauge(
+            "checkpoint_timestamp_seconds", "When all flows were saved last, since 1970."
+        )
         self.logger_queue = gauge(
             "logger_queue_records",
             "Records in memory that the packet logger has not acknowledged.",

@@ -79,6 +79,12 @@ def received(raw: socket.socket) -> list[bytes]:
     return frames
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Network:
     """A switch named s1 with our two ports, and hosts by one of the topologies."""
 
@@ -154,14 +160,10 @@ class Controller:
     """
 
     def __init__(
-        self, directory: Path, settings: str, *, timeout: str = "500ms", tls: str = ""
-    ) -> None:
-        ports = []
-        for _ in range(2):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                ports.append(probe.getsockname()[1])
-        self.openflow, self.metrics = ports
+        self, directory: Path, settings: str, *, timeout: str = "500ms", tls: str = "",
+        checkpoint: str = "null", extra: str = "",
+    ) -> None:  # fmt: skip
+        self.openflow, self.metrics = free_port(), free_port()
         self._scheme = "ssl" if tls else "tcp"
         self._socket = f"unix:{directory}/verdicts.sock"
         self._errors = directory / "controller.txt"
@@ -172,6 +174,7 @@ class Controller:
             f"openflow: {{listen: '127.0.0.1:{self.openflow}'{tls}}}\n"
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\n"
             f"stream: {{address: '{self._socket}', spool: null}}\n"
+            f"checkpoint: {checkpoint}\n{extra}"
             # Connections of an earlier network may still be tracked: take a zone of our own.
             f"switches:\n  - {{name: s1, dp_id: {DP_ID}, logger_port: {LOGGER_PORT}, {settings},"
             f" conntrack: {{zone: {secrets.randbelow(1 << 16)}}}}}\n"

@@ -32,13 +32,14 @@ def free_port():
 class Process:
     """A controller of its own, and where it listens."""
 
-    def __init__(self, directory, text, *, before="", openflow=""):
+    def __init__(self, directory, text, *, before="", openflow="", checkpoint="null"):
         self.openflow, self.metrics = free_port(), free_port()
         self.path = directory / "probe.yaml"
         self.path.write_text(
             f"timeout: 300ms\nopenflow: {{listen: '127.0.0.1:{self.openflow}'{openflow}}}\n"
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\nmax_flows: 1000\n"
-            f"stream: {{address: 'unix:{directory}/verdicts.sock', spool: null}}\n{text}"
+            f"stream: {{address: 'unix:{directory}/verdicts.sock', spool: null}}\n"
+            f"checkpoint: {checkpoint}\n{text}"
         )
         run = f"sys.exit(launcher.run(pathlib.Path({str(self.path)!r})))"
         self.errors = directory / "stderr"
@@ -197,6 +198,35 @@ def test_a_switch_that_comes_back_with_its_rules_keeps_them(start, connect):
     assert len(again.table.entries) == len(before) + 1  # a redirect less, two bypasses more
     outcomes = 'reconciled_rules_total{{dp_id="00000000000000a1",outcome="{}"}}'
     assert controller.value(outcomes.format("kept")) == len(before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_next_controller_goes_on_where_this_one_ended(start, connect, tmp_path, number):
+    checkpoint = f"{{directory: '{tmp_path}/checkpoint', interval: 50ms}}"
+    controller = start(checkpoint=checkpoint)
+    switch = connect(controller)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    switch.send(candidate(udp(C, S)) + candidate(udp(C, S, sport=7)))
+    switch.send(candidate(udp(S, C, sport=53, dport=7)))
+    switch.receive_until(BARRIER_REQUEST, 2)  # two bypasses, then a redirect
+    before = dict(switch.table.entries)
+    controller.stop(number)
+    controller = start(checkpoint=checkpoint)
+    again = connect(controller, table=switch.table)
+    again.receive_until(BARRIER_REQUEST)
+    assert again.flow_mods == []
+    assert again.table.entries == before
+    assert controller.value("restored_flows_total") == 2
+    again.send(candidate(udp(S, C, sport=53, dport=40000)))
+    again.receive_until(BARRIER_REQUEST)
+    assert [body[17] for body in again.flow_mods] == [4, 0, 0]
+    assert controller.value("checkpoint_bytes") > 0
+    # The removal of a rule that the first controller had installed.
+    [bypass] = {cookie for cookie, *_ in before.values() if cookie & KIND == BYPASS}
+    again.send(flow_removed(bypass))
+    again.receive_until(BARRIER_REQUEST)
+    assert len(again.table.entries) == len(before) - 1  # both bypasses of that flow, and a redirect
+    controller.eventually("tracked_flows", 1)
 
 
 def test_a_connection_that_died_without_a_word_is_noticed(start, connect):

@@ -74,6 +74,7 @@ switches:
     conntrack: {{zone: {random.randrange(1, 1 << 16)}}}
 logger: {{interface: {LOGGER_INTERFACE}, directory: {self.logs}, anonymise: {{addresses: none}}}}
 stream: {{address: "unix:{directory}/verdicts.sock", spool: {{directory: {directory}/spool}}}}
+checkpoint: null
 metrics:
   controller: 127.0.0.1:{self.metrics_ports[0]}
   logger: 127.0.0.1:{self.metrics_ports[1]}

@@ -16,7 +16,9 @@ from chamaleonet.detectors.frames import Counts, Kind, pack, pack_numbers
 from chamaleonet.detectors.process import DetectorProcess
 from chamaleonet.detectors.told import Told
 from chamaleonet.flows.engine import Output
-from chamaleonet.flows.records import CAPTURED, Direction, Quality
+from chamaleonet.flows.records import CAPTURED, FLOW_EVENT, SLAB, Direction, Quality
+from chamaleonet.flows.snapshot import Snapshot
+from chamaleonet.flows.transitions import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
     from chamaleonet.capture.batch import PacketBatch
     from chamaleonet.flows.engine import Settings
-    from chamaleonet.flows.transitions import State
 
 log = logging.getLogger(__name__)
+
+_LIVE = tuple(state for state in State if state is not State.NONE)
 
 _PAUSE_SECONDS = 1.0  # at least, from one start of a detector to the next
 _FINISH_SECONDS = 10.0
@@ -139,6 +142,14 @@ class Detectors:
     def live_flows(self, states: tuple[State, ...]) -> NDArray[Any]:
         """Return the flows in these states, as they were last told: FLOW, shape (n,)."""
         return self._told.live(states)
+
+    def snapshot(self, most: int) -> Snapshot:
+        """Return the flows that were told of, at most so many; those that wait are not known."""
+        return Snapshot(self._told.live(_LIVE)[:most], np.empty(0, SLAB))
+
+    def restore(self, flows: Snapshot) -> NDArray[Any]:  # noqa: ARG002
+        """Begin anew: which detector another controller's flow would belong to is not known."""
+        return np.empty(0, FLOW_EVENT)
 
     @property
     def packets(self) -> int:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chamaleonet.flows import snapshot
 from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.headers import Counted
 from chamaleonet.flows.judge import BROKEN, DONE, end_flows, judge_packets, pass_time
-from chamaleonet.flows.records import FLOW, MARK_CLOSING, Direction, Quality
+from chamaleonet.flows.records import FLOW, FLOW_EVENT, MARK_CLOSING, Direction, Quality
 from chamaleonet.flows.table import Register, new_table
 from chamaleonet.flows.transitions import ERRONEOUS, VERDICTS, State
 from chamaleonet.units import PRIVATE, Network
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chamaleonet.capture.batch import PacketBatch
+    from chamaleonet.flows.snapshot import Snapshot
 
 # Later timestamps are taken as this one, so that adding a timeout cannot overflow.
 _LATEST = 1 << 62
@@ -197,6 +199,27 @@ class Engine:
         live: NDArray[Any] = flows[np.isin(flows["state"], states)]
         assert live.dtype == FLOW
         return live
+
+    def snapshot(self, most: int) -> Snapshot:
+        """Return copies of the live flows, at most so many; some healthy ones may be left out."""
+        return snapshot.take(self._table, most)
+
+    def restore(self, flows: Snapshot) -> NDArray[Any]:
+        """Go on with another engine's flows; nothing is told of them now.
+
+        Args:
+            flows: sound, and none of them here already.
+
+        Returns:
+            FLOW_EVENT, shape (n,), each with the row, was and flow of one that is here now, as if
+            it had just entered its state, but without a time.
+        """
+        rows = snapshot.put(self._table, flows)
+        events = np.zeros(len(rows), FLOW_EVENT)
+        events["row"] = rows
+        events["flow"] = self._table.flows[rows]
+        events["was"] = State.PENDING
+        return events
 
     def summary(self) -> dict[str, Any]:
         """Return section 6 of the contract, and ``untracked`` and ``evicted`` packets and flows."""

@@ -27,9 +27,11 @@ from chamaleonet.flows.records import (
     MARK_CLIENT_HIGH,
     MARK_CLOSING,
     MARK_DELIVERED,
+    MARK_RESTORED,
     SLAB_BYTES,
     Change,
     Direction,
+    Quality,
     Role,
 )
 from chamaleonet.flows.table import (
@@ -174,6 +176,8 @@ def _enter(table: Any, row: int, event: int, time: int) -> bool:
     flow.state = state
     flow.judged = time
     flow.quality = table.quality[flow.direction]
+    if state == State.UNANSWERED and flow.marks & U8(MARK_RESTORED):
+        flow.quality = U8(Quality.SUSPECT)  # its reply may have come when nobody watched
     table.verdicts[flow.direction, state] += 1
     if was != State.NONE:
         table.verdicts[flow.direction, was] -= 1

@@ -54,6 +54,7 @@ assert FLOW.itemsize == 128
 MARK_CLIENT_HIGH = 1  # the client is the "high" end
 MARK_CLOSING = 2  # a FIN or RST was seen
 MARK_DELIVERED = 4  # its first packet was captured
+MARK_RESTORED = 8  # it was there before this engine: see snapshot.py
 
 
 class Direction(IntEnum):
@@ -155,6 +156,22 @@ def ended_flows(events: NDArray[Any]) -> NDArray[Any]:
     """Return copies of the flows that ended, of FLOW_EVENT records: FLOW, shape (n,)."""
     flows: NDArray[Any] = events.view(_HEAD_AND_FLOW)["flow"][events["change"] == Change.ENDED]
     return flows.view(FLOW)
+
+
+# FLOW begins with the key: addresses, ports, kind.
+assert FLOW.fields is not None
+_KEY_BYTES = FLOW.fields["state"][1]
+_FIRST = slice(FLOW.fields["first"][1], FLOW.fields["first"][1] + 8)
+NAME_BYTES = _KEY_BYTES + 8
+
+
+def names_of(flows: NDArray[Any]) -> list[bytes]:
+    """Return what tells flows from all others: the key and the time of the first packet.
+
+    Args:
+        flows: FLOW, shape (n,).
+    """
+    return [flow[:_KEY_BYTES] + flow[_FIRST] for flow in map(np.void.tobytes, flows)]
 
 
 SLAB_BYTES = 128  # kept of a first packet

@@ -132,6 +132,8 @@ class Collector:
                 self._log(message.flow)
         else:
             self._learn(message.flow)
+            if message.position is None or message.position.run == self._run:
+                self.departed.active(message.flow)
             if message.kind == "verdict":
                 for sink in self._events:
                     sink.verdicts(message.flow)

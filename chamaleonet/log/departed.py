@@ -1,10 +1,11 @@
 """Flows of a controller that is gone.
 
-When a controller dies, nobody tells any more how the flows end that it had called erroneous: they
-are logged as they were known. Yet it may have left their final records in its spool, which the next
-controller delivers first; and a connection that is merely cut looks the same from here. So that
-each flow is logged once, they wait for the next controller to have told all it was left, and those
-that could not wait are remembered by name.
+When a controller dies, nobody may tell any more how the flows end that it had called erroneous:
+then they are logged as they were known. Yet it may have left their final records in its spool,
+which the next controller delivers first; the next one may go on with the flows themselves; and a
+connection that is merely cut looks the same from here. So that each flow is logged once, they wait
+for the next controller to have told all it was left, and those that could not wait are remembered
+by name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chamaleonet.flows.records import FLOW
+from chamaleonet.flows.records import FLOW, NAME_BYTES, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _RUN = struct.Struct("<Q")
-
-
-# FLOW begins with the key: addresses, ports, kind.
-assert FLOW.fields is not None
-_KEY_BYTES = FLOW.fields["state"][1]
-_FIRST = slice(FLOW.fields["first"][1], FLOW.fields["first"][1] + 8)
-_NAME_BYTES = _KEY_BYTES + 8
-
-
-def names_of(flows: NDArray[Any]) -> list[bytes]:
-    """Return what tells flows from all others: the key and the time of the first packet.
-
-    Args:
-        flows: FLOW, shape (n,).
-    """
-    return [flow[:_KEY_BYTES] + flow[_FIRST] for flow in map(np.void.tobytes, flows)]
 
 
 class Departed:
@@ -56,19 +41,27 @@ class Departed:
         self._waiting: dict[bytes, NDArray[Any]] = {}  # FLOW, shape (1,) each
         self._run = 0  # of the controller that had told of those that were logged
         self._logged: set[bytes] = set()
+        self._alive: set[bytes] = set()  # of the logged ones, those that a later run goes on with
         if len(saved) >= _RUN.size:
             (self._run,) = _RUN.unpack_from(saved)
             names_only = saved[_RUN.size :]
-            whole = len(names_only) - len(names_only) % _NAME_BYTES
-            self._logged = {
-                names_only[at : at + _NAME_BYTES] for at in range(0, whole, _NAME_BYTES)
-            }
+            whole = len(names_only) - len(names_only) % NAME_BYTES
+            self._logged = {names_only[at : at + NAME_BYTES] for at in range(0, whole, NAME_BYTES)}
 
     def add(self, flows: NDArray[Any]) -> None:
         """Take the flows, FLOW, shape (n,), of which a controller that is gone had told."""
         for row, name in enumerate(self._names(flows)):
             if name not in self._logged:
                 self._waiting[name] = flows[row : row + 1]
+
+    def active(self, flow: NDArray[Any]) -> None:
+        """Take note that a flow, FLOW, shape (1,), lives: it will get its final record."""
+        if not self._waiting and not self._logged:
+            return
+        [name] = self._names(flow)
+        self._waiting.pop(name, None)
+        if name in self._logged:
+            self._alive.add(name)
 
     def ended(self, flow: NDArray[Any]) -> bool:
         """Take note of a flow's final record, FLOW, shape (1,); tell if it is logged already."""
@@ -90,8 +83,10 @@ class Departed:
         Returns:
             FLOW, shape (n,), to be logged as they were known.
         """
-        if run != self._run:
-            self._logged.clear()
+        if run != self._run and self._logged:
+            self._logged &= self._alive
+            self._run = run
+        self._alive.clear()
         flows = list(self._waiting.values())
         self._waiting.clear()
         return np.concatenate(flows) if flows else np.empty(0, FLOW)

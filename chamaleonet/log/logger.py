@@ -25,11 +25,11 @@ from chamaleonet import metrics
 from chamaleonet.capture.ring import Ring
 from chamaleonet.errors import UserError
 from chamaleonet.flows.decode import Decoder
-from chamaleonet.flows.records import FLOW
+from chamaleonet.flows.records import FLOW, names_of
 from chamaleonet.log.anonymise.anonymiser import Anonymiser
 from chamaleonet.log.anonymise.keyfile import read_key
 from chamaleonet.log.collector import SETTLE, Collector, warm_up
-from chamaleonet.log.departed import Departed, names_of
+from chamaleonet.log.departed import Departed
 from chamaleonet.log.events.jsonl import EventLog
 from chamaleonet.log.events.syslog import Syslog
 from chamaleonet.log.flowtext import flow_texts

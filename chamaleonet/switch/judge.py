@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chamaleonet.capture.batch import PacketBatch
     from chamaleonet.flows.engine import Output, Settings
     from chamaleonet.flows.records import Direction, Quality
+    from chamaleonet.flows.snapshot import Snapshot
     from chamaleonet.flows.transitions import State
 
 
@@ -35,6 +36,12 @@ class Judge(Protocol):
 
     def live_flows(self, states: tuple[State, ...]) -> NDArray[Any]:
         """Return copies of the live flows in these states: FLOW, shape (n,)."""
+
+    def snapshot(self, most: int) -> Snapshot:
+        """Return copies of the live flows, at most so many."""
+
+    def restore(self, flows: Snapshot) -> NDArray[Any]:
+        """Go on with another judge's flows; return the FLOW_EVENTs of those that are here now."""
 
     @property
     def packets(self) -> int:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chamaleonet.config import datapath_text
-from chamaleonet.flows.engine import Engine, Settings
+from chamaleonet.flows.engine import Engine, Output, Settings
+from chamaleonet.flows.records import CAPTURED, Direction, Quality, Role
 from chamaleonet.flows.records import Change as FlowChange
-from chamaleonet.flows.records import Direction, Quality, Role
 from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.metrics import Total
 from chamaleonet.switch.conntrack import ConntrackPipeline
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from chamaleonet.capture.batch import PacketBatch
     from chamaleonet.config import Config, Switch
-    from chamaleonet.flows.engine import Output
+    from chamaleonet.flows.snapshot import Snapshot
     from chamaleonet.metrics import ControllerMetrics
     from chamaleonet.switch.judge import NewJudge
     from chamaleonet.switch.pipeline import Change
@@ -62,6 +62,7 @@ def warm_up(config: Config) -> None:
     packets.append(memoryview(bytes(60)), 60, 0)
     for step in (engine.judge(packets.take()), engine.advance(0), engine.finish()):
         list(step)
+    engine.restore(engine.snapshot(1))
 
 
 class Probe:
@@ -130,6 +131,20 @@ class Probe:
     def advance(self, now: int) -> None:
         """Let time pass: what is due is judged."""
         self._take(self.engine.advance(now))
+
+    def snapshot(self, most: int) -> Snapshot:
+        """Return copies of the live flows, at most so many."""
+        return self.engine.snapshot(most)
+
+    def restore(self, flows: Snapshot) -> int:
+        """Go on with the flows of an earlier controller; return how many there was room for.
+
+        Their rules are wanted again; those that the switch has already will stay untouched.
+        """
+        events = self.engine.restore(flows)
+        nothing = np.empty(0, CAPTURED), np.empty(0, np.uint8)
+        self.rulebook.apply(self._changes(Output(events, *nothing)))
+        return len(events)
 
     def finish(self) -> None:
         """End all flows, as when the controller stops; the switch keeps its rules."""

@@ -1,23 +1,5 @@
-import os
-import subprocess
-
-import pytest
 from hypothesis import settings
 
 # Compiling a kernel takes seconds, and only the first example pays for it.
 settings.register_profile("chamaleonet", deadline=None)
 settings.load_profile("chamaleonet")
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 2 MiB, in memory."""
-    if os.geteuid():
-        pytest.skip("needs root to mount a file system")
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path])
-    if mounted.returncode:
-        pytest.skip("cannot mount a file system here")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)

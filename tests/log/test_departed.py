@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from chamaleonet.log.departed import Departed, names_of
+from chamaleonet.flows.records import names_of
+from chamaleonet.log.departed import Departed
 from tests.log.build import flow
 
 FIRST, SECOND = 7, 8  # runs of the controller
@@ -57,6 +58,28 @@ def test_what_an_earlier_controller_left_is_told_before_the_next_ones_own():
     after.settle(SECOND)
     assert after.save() == b""
     assert not after.ended(number(1))
+
+
+def test_a_flow_that_the_next_controller_goes_on_with_is_left_to_it():
+    departed = Departed()
+    departed.add(three())
+    departed.active(number(2))
+    assert ports(departed.settle(SECOND)) == [1, 3]
+    assert not departed.ended(number(2))
+
+
+def test_one_that_was_given_up_and_goes_on_after_all_is_not_logged_again():
+    before = Departed()
+    before.add(three())
+    before.give_up(FIRST)
+    after = Departed(saved=before.save())
+    after.active(number(2))
+    after.active(number(4))
+    assert ports(after.settle(SECOND)) == []
+    assert ports(after.settle(SECOND)) == [], "the same run connects again"
+    assert after.ended(number(2))
+    assert not after.ended(number(3)), "nobody goes on with it: that is another flow"
+    assert not after.ended(number(4))
 
 
 def test_a_run_that_no_controller_spoke_to_keeps_what_it_was_told():

@@ -201,7 +201,10 @@ Messages = dict[str, tuple[Field, ...]]
 
 FROM_CONTROLLER: Messages = {
     "hello": (*_GREETING, Field("run", _U64, "of the positions of new records")),
-    "active": (_KIND, Field("flow", _FLOW, "a flow that is erroneous now")),
+    "active": (
+        _KIND,
+        Field("flow", _FLOW, "a flow that is erroneous now, or was by an earlier run, and lives"),
+    ),
     "current": (_KIND,),
     "verdict": (
         _KIND,

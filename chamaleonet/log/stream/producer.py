@@ -61,6 +61,7 @@ class VerdictStream:
         capacity: records in memory that are not acknowledged, at most; and as many for each
             follower.
         spool: where more records wait; without one they are dropped. Closed with the stream.
+        after: without a spool, a number that the run's is to be greater than.
 
     Attributes:
         run: the number of this run: greater than that of any run before, by the spool or the clock.
@@ -81,8 +82,9 @@ class VerdictStream:
         ended: tuple[State, ...] = LOGGED,
         capacity: int = 100_000,
         spool: Spool | None = None,
+        after: int = 0,
     ) -> None:
-        self.run = time.time_ns() if spool is None else spool.run
+        self.run = max(time.time_ns(), after + 1) if spool is None else spool.run
         self.refused: Counter[str] = Counter()
         self._endpoint = endpoint
         self._snapshot = snapshot

@@ -46,6 +46,7 @@ class Spool:
     Args:
         directory: made if missing; of mode 0700, for records hold addresses.
         size: bytes that the records may take.
+        after: a number that the run's is to be greater than.
         clock: seconds, of any clock that runs evenly.
 
     Attributes:
@@ -59,7 +60,12 @@ class Spool:
     """
 
     def __init__(
-        self, directory: Path, size: int, *, clock: Callable[[], float] = time.monotonic
+        self,
+        directory: Path,
+        size: int,
+        *,
+        after: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.unread = self.bytes = 0
         self.dropped: Counter[str] = Counter()
@@ -77,7 +83,7 @@ class Spool:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._adopt()
-                self.run = self._begin_run()
+                self.run = self._begin_run(after)
             except BaseException:
                 os.close(self._lock)
                 raise
@@ -109,9 +115,9 @@ class Spool:
         if self.unread:
             log.info("%s: %d records wait from earlier runs", self._directory, self.unread)
 
-    def _begin_run(self) -> int:
+    def _begin_run(self, after: int) -> int:
         note = self._directory / "run"
-        last = max((segment.first.run for segment in self._segments), default=0)
+        last = max((after, *(segment.first.run for segment in self._segments)))
         with contextlib.suppress(FileNotFoundError):
             noted = note.read_bytes()
             if noted.isdigit() and len(noted) < 20 and int(noted) < _MOST_RUN:
