@@ -50,6 +50,10 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
+def bridge_exists(name: str) -> bool:
+    return subprocess.run(["ovs-vsctl", "br-exists", name], check=False).returncode == 0
+
+
 def packet_socket(interface: str, pid: int | None = None) -> socket.socket:
     """Return a raw socket on an interface, in the network namespace of a process."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -155,14 +159,23 @@ class Network:
 class Controller:
     """``chamaleonet run`` and a consumer of its verdict stream.
 
+    Args:
+        directory: for its files.
+        settings: of the one switch, s1; or of several, by the names of their bridges, datapath ids
+            included. A switch that is no bridge connects by itself.
+        timeout: of flows.
+
     Attributes:
         flows: what the stream told, in order: (kind, flow as a map, headers of its first packet).
     """
 
     def __init__(
-        self, directory: Path, settings: str, *, timeout: str = "500ms", tls: str = "",
-        checkpoint: str = "null", extra: str = "",
+        self, directory: Path, settings: str | dict[str, str], *, timeout: str = "500ms",
+        tls: str = "", checkpoint: str = "null", extra: str = "",
     ) -> None:  # fmt: skip
+        if isinstance(settings, str):
+            settings = {"s1": f"dp_id: {DP_ID}, {settings}"}
+        self._bridges = [name for name in settings if bridge_exists(name)]
         self.openflow, self.metrics = free_port(), free_port()
         self._scheme = "ssl" if tls else "tcp"
         self._socket = f"unix:{directory}/verdicts.sock"
@@ -176,8 +189,12 @@ class Controller:
             f"stream: {{address: '{self._socket}', spool: null}}\n"
             f"checkpoint: {checkpoint}\n{extra}"
             # Connections of an earlier network may still be tracked: take a zone of our own.
-            f"switches:\n  - {{name: s1, dp_id: {DP_ID}, logger_port: {LOGGER_PORT}, {settings},"
-            f" conntrack: {{zone: {secrets.randbelow(1 << 16)}}}}}\n"
+            "switches:\n"
+            + "".join(
+                f"  - {{name: {name}, logger_port: {LOGGER_PORT}, {each},"
+                f" conntrack: {{zone: {secrets.randbelow(1 << 16)}}}}}\n"
+                for name, each in settings.items()
+            )
         )
         self.config = path
         self.command = [sys.executable, "-m", "chamaleonet", "run", "--config", str(path)]
@@ -198,15 +215,21 @@ class Controller:
             self.command, cwd=ROOT, env=os.environ | self.environment,
             stderr=self._errors.open("ab"), stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        run("ovs-vsctl", "set-controller", "s1", f"{self._scheme}:127.0.0.1:{self.openflow}")
-        run("ovs-vsctl", "set", "controller", "s1", "max_backoff=1000")
+        for bridge in self._bridges:
+            self.connect(bridge)
         self._reader = VerdictReader(Endpoint(self._socket), acknowledges=False)
         self.wait_for(self._ready, 90)
 
+    def connect(self, bridge: str) -> None:
+        """Have a bridge connect to it."""
+        run("ovs-vsctl", "set-controller", bridge, f"{self._scheme}:127.0.0.1:{self.openflow}")
+        run("ovs-vsctl", "set", "controller", bridge, "max_backoff=1000")
+
     def _ready(self) -> bool:
+        said = self._errors.read_text()
         if self._process.poll() is not None:
-            raise AssertionError(self._errors.read_text())
-        return self._errors.read_text().count("rules in place") > 0 and self._reader.connected
+            raise AssertionError(said)
+        return said.count("rules in place") >= len(self._bridges) and self._reader.connected
 
     def kill(self) -> None:
         if self._reader is not None:
