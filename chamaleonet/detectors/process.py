@@ -41,6 +41,8 @@ class DetectorProcess:
         ended: ``end`` was called.
     """
 
+    MODULE = "chamaleonet.detectors.detector"
+
     def __init__(
         self, ring: socket.socket, settings: Settings, options: dict[str, Any], lag: int,
         monotonic: float,
@@ -51,7 +53,7 @@ class DetectorProcess:
         with theirs:
             descriptors = ring.fileno(), theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "chamaleonet.detectors.detector", *map(str, descriptors)],
+                [sys.executable, "-m", self.MODULE, *map(str, descriptors)],
                 pass_fds=descriptors,
                 stdin=subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for the controller

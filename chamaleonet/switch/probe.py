@@ -13,11 +13,12 @@ import numpy as np
 
 from chamaleonet.config import datapath_text
 from chamaleonet.flows.engine import Engine, Output, Settings
-from chamaleonet.flows.records import CAPTURED, Direction, Quality, Role
+from chamaleonet.flows.records import CAPTURED, Role
 from chamaleonet.flows.records import Change as FlowChange
 from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.metrics import Total
 from chamaleonet.switch.conntrack import ConntrackPipeline
+from chamaleonet.switch.flowcounts import JUDGED, FlowCounts
 from chamaleonet.switch.packetin import PacketInBuffer
 from chamaleonet.switch.pipeline import Frame, Pipeline
 from chamaleonet.switch.quality import Qualities
@@ -39,12 +40,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Every verdict is counted; every flow that is not healthy is told of when it ends.
-_JUDGED = tuple(state for state in State if state not in (State.NONE, State.PENDING))
+# Every flow that is not healthy is told of when it ends.
 _ENDED = tuple(state for state in State if state is not State.NONE)
 _FAILED = tuple(state for state in _ENDED if state not in HEALTHY)
-
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
 
 def pipeline_of(config: Config, switch: Switch) -> Pipeline:
@@ -98,7 +96,7 @@ class Probe:
                 max_flows=config.max_flows,
                 capture=config.capture,
             ),
-            judged=_JUDGED,
+            judged=JUDGED,
             ended=_ENDED if config.logger.healthy else _FAILED,  # the healthy ones are counted
             packets=True,
             closings_seen=self.pipeline.passes_closings,
@@ -268,18 +266,7 @@ class _Counts:
         self.untracked = Total(metrics.dropped.labels("flow_table_full").inc)
         self.malformed = Total(metrics.dropped.labels("malformed_packet_in").inc)
         self._verdict_delay = metrics.verdict_delay
-        self._flows = metrics.flows
-        self._unsound = [
-            (quality, metrics.unsound.labels(quality.label).inc)
-            for quality in Quality
-            if quality is not Quality.SOUND
-        ]
-        self._children: dict[int, Callable[[float], None]] = {}
-        # All from 0, so that the first flow is an increase.
-        for protocol in (*_PROTOCOLS.values(), "other"):
-            for direction in Direction:
-                for state in _JUDGED:
-                    self._flows.labels(state.label, direction.label, protocol)
+        self.flows = FlowCounts(metrics).add
 
     def reconciled(self, outcome: Reconciled) -> None:
         """Count what came of a connection."""
@@ -291,21 +278,3 @@ class _Counts:
         (self._added if change.add else self._deleted).inc()
         if change.due:
             self._verdict_delay.observe(max(0, now - change.due) / 1e9)
-
-    def flows(self, events: np.ndarray) -> None:
-        """Count the flows that entered a verdict."""
-        judged = events["flow"][events["change"] == FlowChange.JUDGED]
-        for quality, count_unsound in self._unsound:
-            if number := int(np.count_nonzero(judged["quality"] == quality)):
-                count_unsound(number)
-        kinds = (judged["kind"] >> 8).astype(np.uint32)
-        keys = kinds << 16 | judged["direction"].astype(np.uint32) << 8 | judged["state"]
-        for key, count in zip(*np.unique(keys, return_counts=True), strict=True):
-            increase = self._children.get(int(key))
-            if increase is None:
-                increase = self._children[int(key)] = self._flows.labels(
-                    State(key & 0xFF).label,
-                    Direction(key >> 8 & 0xFF).label,
-                    _PROTOCOLS.get(int(key >> 16), "other"),
-                ).inc
-            increase(int(count))
