@@ -119,7 +119,10 @@ def detect(share: int, channel: int) -> None:
         ring = Memory(np.load(file))
     connection = Channel(socket.socket(fileno=channel))
     detector = Detector(ring, Engine(settings, **options), connection, lag)
+    detector._count(math.inf)  # what starting took
+    detector._counted = 0.0
     while not list(connection.frames()):
+        connection.flush()
         time.sleep(0.001)
     while not ring.is_empty or connection.queued:
         detector.turn(ring.end, time.monotonic())
@@ -188,17 +191,20 @@ def by_detectors(directory: Path, shares: list[NDArray[np.uint8]]) -> Result:
         mock.patch.object(detectors, "open_group", return_value=files),
         mock.patch.object(DetectorProcess, "MODULE", "benchmarks.scaling"),
     ):
-        new_judge = functools.partial(Detectors, "bench", "none", len(shares), 128, 5, 0)
+        new_judge = functools.partial(Detectors, "bench", "none", len(shares), 128, 5, 0, print)
         controller = Controller(directory, new_judge)
     judge = controller.probe.engine
-    time.sleep(3)  # until they have started
+    while judge.working < len(shares):  # until they have started
+        controller.probe.advance(0)
+        time.sleep(TICK)
+    before = judge.cpu_seconds
     wall, cpu = time.perf_counter(), time.process_time()
     judge.set_quality(Direction.TRANSIT, Quality.SOUND)
     while judge.packets < packets:
         controller.probe.advance(0)
         time.sleep(TICK)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    busy = judge.cpu_seconds
+    busy = judge.cpu_seconds - before
     list(judge.finish())
     judge.close()
     controller.close()

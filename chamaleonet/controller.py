@@ -184,7 +184,7 @@ class Controller(framework.App):  # type: ignore[misc]
             return _Watch(probe, ring, dropped, saved)
         detectors = functools.partial(
             Detectors, switch.name, candidates.interface, candidates.detectors, switch.snaplen,
-            _RETIRE, _RING_LAG,
+            _RETIRE, _RING_LAG, self._send_counts,
         )  # fmt: skip
         probe = Probe(self.config, switch, tell, self.metrics, detectors)
         assert isinstance(probe.engine, Detectors)
@@ -192,6 +192,9 @@ class Controller(framework.App):  # type: ignore[misc]
             probe.engine, self.metrics, configuration.datapath_text(switch.dp_id)
         )
         return _Watch(probe, probe.engine, dropped, saved, counts)
+
+    def _send_counts(self, counts: NDArray[Any]) -> None:
+        self._stream.send_counts(counts)  # made after the switches' watches
 
     def _restore(self) -> int:
         """Go on with what an earlier controller left; return the run of the stream that told it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chamaleonet.metrics import Total
+from chamaleonet.switch.flowcounts import FlowCounts
 
 if TYPE_CHECKING:
     from chamaleonet.detectors.detectors import Detectors
@@ -22,6 +23,7 @@ class DetectorCounts:
 
     def __init__(self, detectors: Detectors, metrics: ControllerMetrics, dp_id: str) -> None:
         self._detectors = detectors
+        self._flows = FlowCounts(metrics)
         self._working = metrics.detectors.labels(dp_id)
         self._queue = metrics.detector_queue.labels(dp_id)
         self._restarts = Total(metrics.detector_restarts.labels(dp_id).inc)
@@ -33,6 +35,9 @@ class DetectorCounts:
     def scrape(self) -> None:
         """Bring the metrics up to date."""
         detectors = self._detectors
+        for key, number in detectors.verdicts.items():
+            self._flows.add_key(key, number)
+        detectors.verdicts.clear()
         self._working.set(detectors.working)
         self._queue.set(detectors.queued)
         self._restarts.follow(detectors.restarts)

@@ -16,16 +16,28 @@ import signal
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chamaleonet.capture.ring import Ring
 from chamaleonet.detectors.channel import Channel
-from chamaleonet.detectors.frames import Counts, Kind, pack_numbers, pack_output
+from chamaleonet.detectors.digest import Digest
+from chamaleonet.detectors.frames import (
+    Counts,
+    Kind,
+    pack,
+    pack_numbers,
+    pack_output,
+    pack_verdicts,
+)
 from chamaleonet.flows.engine import Engine
 from chamaleonet.flows.records import Direction, Quality
+from chamaleonet.flows.transitions import State
+from chamaleonet.log.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from chamaleonet.detectors.frames import Frame
     from chamaleonet.flows.engine import Output
@@ -34,6 +46,7 @@ _TICK = 0.005  # s
 _MOST_QUEUED = 16 << 20  # bytes
 _COUNT_SECONDS = 0.1  # from one COUNTS frame to the next, if anything has changed
 _ALIVE_SECONDS = 1.0  # in any case
+_TALLY_SECONDS = 10.0  # from one telling of healthy flows to the next
 
 
 class Detector:
@@ -44,12 +57,17 @@ class Detector:
         engine: judges them.
         channel: leads to the controller.
         lag: ns that a packet may be on its way to us; a deadline is judged only after that.
+        healthy: whether healthy flows are counted for the logger.
     """
 
-    def __init__(self, ring: Ring, engine: Engine, channel: Channel, lag: int) -> None:
+    def __init__(
+        self, ring: Ring, engine: Engine, channel: Channel, lag: int, *, healthy: bool = True
+    ) -> None:
         self._ring, self._engine, self._channel, self._lag = ring, engine, channel, lag
+        self._tally = Tally(self._tell_tally) if healthy else None
+        self._digest = Digest(self._tally)
         self._counts = Counts()
-        self._counted = 0.0
+        self._counted = self._tallied = 0.0
 
     def run(self) -> None:
         """Work until told to finish, or until the controller is gone."""
@@ -96,14 +114,24 @@ class Detector:
             self._tell(self._engine.forget(one, other))
 
     def _tell(self, outputs: Iterable[Output]) -> None:
-        for output in outputs:
-            self._channel.put(pack_output(output))
+        for output in map(self._digest.take, outputs):
+            if len(output.events) or len(output.packets):
+                self._channel.put(pack_output(output))
+
+    def _tell_tally(self, counts: NDArray[Any]) -> None:
+        self._channel.put(pack(Kind.TALLY, counts.tobytes()))
 
     def _count(self, monotonic: float) -> None:
         """Tell what was counted, now and then."""
+        if self._tally is not None and monotonic - self._tallied >= _TALLY_SECONDS:
+            self._tallied = monotonic
+            self._tally.flush()
         elapsed = monotonic - self._counted
         if elapsed < _COUNT_SECONDS:
             return
+        if self._digest.verdicts:
+            self._channel.put(pack_verdicts(self._digest.verdicts))
+            self._digest.verdicts.clear()
         engine = self._engine
         counts = Counts(
             packets=engine.packets,
@@ -140,7 +168,8 @@ def main(ring: int, channel: int) -> int:
     settings, options, lag = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our controller)
     with Ring(socket.socket(fileno=ring)) as opened:
         connection = Channel(socket.socket(fileno=channel))
-        Detector(opened, Engine(settings, **options), connection, lag).run()
+        healthy = State.ANSWERED in options["ended"]
+        Detector(opened, Engine(settings, **options), connection, lag, healthy=healthy).run()
     return 0
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import select
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from chamaleonet.flows.engine import Output
 from chamaleonet.flows.records import CAPTURED, FLOW_EVENT, SLAB, Direction, Quality
 from chamaleonet.flows.snapshot import Snapshot
 from chamaleonet.flows.transitions import State
+from chamaleonet.log.tally import COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -51,6 +53,7 @@ class Detectors:
         snaplen: bytes of a packet at most.
         retire: as Ring's.
         lag: as Detector's.
+        send_counts: called with COUNT records of healthy flows.
         settings: as Engine's.
         options: as Engine's.
 
@@ -58,13 +61,17 @@ class Detectors:
         restarts: how many detectors were started again.
         lost_flows: flows that waited for their reply in a detector that died.
         unexpected: packets that came by another way than the interface: not judged.
+        verdicts: flows that became healthy, by switch.flowcounts.keys_of, since it was emptied:
+            no events tell of them.
     """
 
     def __init__(
         self, name: str, interface: str, number: int, snaplen: int, retire: int, lag: int,
-        settings: Settings, **options: Any,
+        send_counts: Callable[[NDArray[Any]], None], settings: Settings, **options: Any,
     ) -> None:  # fmt: skip
         self._name, self._number, self._lag = name, number, lag
+        self._send_counts = send_counts
+        self.verdicts: Counter[int] = Counter()
         share = -(-settings.max_flows // number)
         self._settings = dataclasses.replace(settings, max_flows=share)
         self._options = options
@@ -99,8 +106,7 @@ class Detectors:
         monotonic = time.monotonic()
         for index, process in enumerate(self._processes):
             process.channel.flush()
-            for output in process.outputs(monotonic):
-                yield self._renamed(output, index)
+            yield from self._heard(process, index, monotonic)
             if process.channel.ended:
                 if not process.ended:
                     yield self._bury(index, now)
@@ -124,8 +130,7 @@ class Detectors:
             select.select([each.channel for each in running], sending, [], until - now)
             for index, process in enumerate(self._processes):
                 process.channel.flush()
-                for output in process.outputs(now):
-                    yield self._renamed(output, index)
+                yield from self._heard(process, index, now)
 
     def forget(self, row: int, first: int) -> Iterator[Output]:
         """Have one flow ended: as Engine does it, but what comes of it is told later."""
@@ -211,6 +216,17 @@ class Detectors:
     def process_ids(self) -> list[int]:
         """The detectors' process ids."""
         return [each.number for each in self._processes]
+
+    def _heard(self, process: DetectorProcess, index: int, monotonic: float) -> Iterator[Output]:
+        """Yield what a detector has told; keep or pass on the numbers."""
+        for frame in process.frames(monotonic):
+            if frame.kind == Kind.VERDICTS:
+                for key, number in zip(frame.numbers(0), frame.numbers(1), strict=True):
+                    self.verdicts[key] += number
+            elif frame.kind == Kind.TALLY:
+                self._send_counts(frame.parts[0].view(COUNT))
+            else:
+                yield self._renamed(frame.output(), index)
 
     def _renamed(self, output: Output, index: int) -> Output:
         """Let the rows be ours, and take note of what is told."""

@@ -15,6 +15,8 @@ from chamaleonet.flows.engine import Output
 from chamaleonet.flows.records import CAPTURED, FLOW_EVENT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 _HEADER = struct.Struct("=4I")  # Kind, length of each part
@@ -30,6 +32,8 @@ class Kind(IntEnum):
     # To the controller.
     OUTPUT = 4  # events, packets, data
     COUNTS = 5  # Counts: int64
+    VERDICTS = 6  # keys, numbers: int64; of switch.flowcounts, healthy flows
+    TALLY = 7  # COUNT of log.tally, healthy flows
 
 
 class Counts(NamedTuple):
@@ -49,9 +53,9 @@ class Frame(NamedTuple):
     kind: Kind
     parts: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
-    def numbers(self) -> list[int]:
-        """Return the int64 that the first part consists of."""
-        numbers: list[int] = self.parts[0].view(np.int64).tolist()
+    def numbers(self, part: int = 0) -> list[int]:
+        """Return the int64 that a part consists of."""
+        numbers: list[int] = self.parts[part].view(np.int64).tolist()
         return numbers
 
     def output(self) -> Output:
@@ -69,6 +73,12 @@ def pack(kind: Kind, *parts: bytes) -> bytes:
 def pack_numbers(kind: Kind, *numbers: int) -> bytes:
     """Return a frame of int64."""
     return pack(kind, np.array(numbers, np.int64).tobytes())
+
+
+def pack_verdicts(verdicts: Mapping[int, int]) -> bytes:
+    """Return a VERDICTS frame."""
+    columns = np.array([*verdicts.items()], np.int64).reshape(-1, 2).T
+    return pack(Kind.VERDICTS, *(column.tobytes() for column in columns))
 
 
 def pack_output(output: Output) -> bytes:

@@ -16,7 +16,8 @@ from chamaleonet.detectors.frames import Counts, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chamaleonet.flows.engine import Output, Settings
+    from chamaleonet.detectors.frames import Frame
+    from chamaleonet.flows.engine import Settings
 
 
 _SNDBUFFORCE, _BUFFER_BYTES = 32, 4 << 20  # asm-generic/socket.h
@@ -74,14 +75,14 @@ class DetectorProcess:
         """The process id."""
         return self._process.pid
 
-    def outputs(self, monotonic: float) -> Iterator[Output]:
+    def frames(self, monotonic: float) -> Iterator[Frame]:
         """Yield what it has told since the last time, and take note of its counts."""
         for frame in self.channel.frames():
             self.heard = monotonic
             if frame.kind == Kind.COUNTS:
                 self.counts = Counts(*frame.numbers())
             else:
-                yield frame.output()
+                yield frame
 
     def end(self) -> int:
         """End it, if it has not ended by itself, and return its exit status."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chamaleonet.flows.records import FLOW, FLOW_EVENT, Change
-from chamaleonet.flows.transitions import State
+from chamaleonet.flows.transitions import EVICTABLE, State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 class Told:
-    """Flows by their row, as they were in their last event.
+    """Flows by their row, as they were in their last event, but for healthy ones.
 
     Args:
         rows: how many rows there are; memory is used only as they come up.
@@ -34,12 +34,12 @@ class Told:
         self._used = max(self._used, int(rows.max()) + 1)
         # Of several events of a row, the last one is what remains.
         self._flows[rows] = events["flow"]
-        self._flows["state"][rows] = np.where(
-            events["change"] == Change.ENDED, State.NONE, events["flow"]["state"]
-        )
+        state = events["flow"]["state"]
+        gone = (events["change"] == Change.ENDED) | np.isin(state, EVICTABLE)
+        self._flows["state"][rows] = np.where(gone, State.NONE, state)
 
     def live(self, states: tuple[State, ...]) -> NDArray[Any]:
-        """Return copies of the flows in these states, of those whose end is told: FLOW."""
+        """Return copies of the flows in these states: FLOW, shape (n,)."""
         flows = self._flows[: self._used]
         return flows[np.isin(flows["state"], states)]
 

@@ -26,13 +26,11 @@ def keys_of(events: NDArray[Any]) -> NDArray[np.uint32]:
 
     A key is IP protocol << 24 | Quality << 16 | Direction << 8 | State.
     """
-    flows = events["flow"][events["change"] == Change.JUDGED]
-    keys: NDArray[np.uint32] = (
-        (flows["kind"] >> 8).astype(np.uint32) << 24
-        | flows["quality"].astype(np.uint32) << 16
-        | flows["direction"].astype(np.uint32) << 8
-        | flows["state"]
+    judged, flows = events["change"] == Change.JUDGED, events["flow"]
+    kind, quality, direction, state = (
+        flows[name][judged].astype(np.uint32) for name in ("kind", "quality", "direction", "state")
     )
+    keys: NDArray[np.uint32] = kind >> 8 << 24 | quality << 16 | direction << 8 | state
     return keys
 
 

@@ -9,6 +9,7 @@ from chamaleonet.detectors.frames import Counts, Kind, pack, pack_numbers
 from chamaleonet.flows.engine import Engine
 from chamaleonet.flows.records import Change, Direction, Quality
 from chamaleonet.flows.transitions import State
+from chamaleonet.log.tally import COUNT
 from tests.flows.playbook import settings
 from tests.traffic import SECOND, Record, batch, ethernet, udp
 
@@ -56,7 +57,7 @@ class Played:
         return self.heard()
 
     def heard(self):
-        """Return what was told, all of it: (change, verdict) of events, Counts."""
+        """Return what was told, all of it: (change, verdict) of events, Counts, and numbers."""
         told = []
         while True:
             self._theirs.flush()
@@ -66,6 +67,11 @@ class Played:
             for frame in frames:
                 if frame.kind == Kind.COUNTS:
                     told.append(Counts(*frame.numbers()))
+                elif frame.kind == Kind.VERDICTS:
+                    states = [State(key & 0xFF) for key in frame.numbers(0)]
+                    told += zip(states, frame.numbers(1), strict=True)
+                elif frame.kind == Kind.TALLY:
+                    told += frame.parts[0].view(COUNT)["flows"].tolist()
                 else:
                     self.rows += frame.output().events["row"].tolist()
                     told += [
@@ -107,7 +113,17 @@ def test_a_reply_that_waits_in_the_ring_counts_before_the_deadline_passes(played
     played.ring.receive(udp(C, S), at=SECOND)
     played.turn(SECOND)
     played.ring.receive(udp(S, C, sport=53, dport=40000), at=2 * SECOND)
-    assert played.turn(9 * SECOND)[0] == (Change.JUDGED, State.ANSWERED)
+    assert played.turn(9 * SECOND)[0] == (State.ANSWERED, 1)
+
+
+def test_of_healthy_flows_numbers_alone_are_told(played):
+    for port in range(3):
+        played.ring.receive(
+            udp(C, S, sport=port), udp(S, C, sport=53, dport=port), at=(1 + port) * SECOND
+        )
+    assert played.turn(5 * SECOND)[0] == (State.ANSWERED, 3)
+    played.monotonic += 10
+    assert played.turn(200 * SECOND)[0] == 3
 
 
 def test_where_too_much_waits_packets_stay_in_the_ring_and_time_stands_still(played, monkeypatch):

@@ -10,6 +10,7 @@ from chamaleonet.detectors.frames import (
     pack,
     pack_numbers,
     pack_output,
+    pack_verdicts,
 )
 from chamaleonet.flows.engine import Output
 from chamaleonet.flows.records import CAPTURED, FLOW_EVENT
@@ -50,6 +51,11 @@ def test_numbers():
     counts = Counts(packets=1 << 40, pending_flows=7)
     assert Counts(*first(pack_numbers(Kind.COUNTS, *counts)).numbers()) == counts
     assert first(pack_numbers(Kind.FORGET, 3, -(1 << 62))).numbers() == [3, -(1 << 62)]
+
+
+def test_verdicts():
+    frame = first(pack_verdicts({7: 1, 1 << 31: 5}))
+    assert (frame.numbers(0), frame.numbers(1)) == ([7, 1 << 31], [1, 5])
 
 
 def test_an_output():

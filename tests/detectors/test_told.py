@@ -31,6 +31,14 @@ def test_flows_are_as_they_were_last_told():
     assert ports(told.live((State.RECOVERED,))) == [11]
 
 
+def test_healthy_flows_are_not_kept():
+    told = Told(10, ENDED)
+    told.take(events((1, JUDGED, State.UNSOLICITED, 11)))
+    told.take(events((1, JUDGED, State.ANSWERED, 11)))
+    assert ports(told.live(tuple(State)[1:])) == []
+    assert len(told.end(0, 1, now=99)) == 0
+
+
 def test_of_several_events_of_a_row_the_last_one_holds():
     told = Told(10, ENDED)
     told.take(
