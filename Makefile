@@ -8,11 +8,13 @@ BIN := $(VENV)/bin
 # Open vSwitch, Mininet and the ordinary tools that make traffic and read captures.
 PACKAGES := openvswitch-switch mininet iproute2 ethtool iputils-ping curl dnsmasq-base \
 	bind9-dnsutils tcpdump tcpreplay tshark openssl
-# What tests need besides: a browser, Java for Spark, setcap, a terminal.
-TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux
+# What tests need besides: a browser, Java for Spark, setcap, a terminal, jq.
+TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq
+# Draws the state diagram of the documentation.
+SITE_PACKAGES := graphviz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench docs site clean
 
 help: ## show this
 	@awk -F ': ## | ## ' '/^[a-z]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +26,7 @@ test: $(VENV)/installed packages test-packages .tools/prometheus $(VENV)-ryu/ins
 	# As root, each of the two processes has a network and an Open vSwitch of its own: conftest.py.
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 2 --dist loadfile
 
-lint: $(VENV)/installed ## style, types, the direction of imports, generated documentation
+lint: $(VENV)/installed site ## style, types, the direction of imports, generated documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -44,16 +46,22 @@ docs: $(VENV)/installed ## write what is generated: parts of docs/, Grafana's da
 	$(BIN)/python docs/generate.py
 	$(BIN)/python deploy/grafana/generate.py
 
+site: $(VENV)/installed site-packages ## build the documentation as a site; a warning is an error
+	$(BIN)/mkdocs build --strict
+
 clean: ## remove all that was made here
 	rm -rf $(VENV) $(VENV)-ryu .tools build dist .coverage* .*_cache benchmarks/.data
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: packages test-packages
+.PHONY: packages test-packages site-packages
 packages:
 	@deploy/install-packages $(PACKAGES)
 
 test-packages:
 	@deploy/install-packages $(TEST_PACKAGES)
+
+site-packages:
+	@deploy/install-packages $(SITE_PACKAGES)
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { deploy/install-packages python3-venv && $(PYTHON) -m venv --clear $(VENV); }

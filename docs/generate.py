@@ -19,11 +19,12 @@ from pydantic import BaseModel
 
 from chamaleonet import metrics as declared
 from chamaleonet.analysis import schema
-from chamaleonet.config import Config, json_schema
+from chamaleonet.config import Config, json_schema, load
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
 from chamaleonet.log import columns, healthy
 from chamaleonet.log.events import jsonl as events
 from chamaleonet.log.stream import messages
+from chamaleonet.switch.probe import pipeline_of
 from chamaleonet.top import view
 
 if TYPE_CHECKING:
@@ -114,6 +115,20 @@ def metrics() -> str:
     return "\n".join([*lines, ""])
 
 
+def sizing() -> str:
+    """Return how many static rules the example configurations have, by table."""
+    lines = ["| configuration | pipeline | scope | redirect | filter | forward | all |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for path in sorted((DOCS.parent / "deploy").glob("*.yaml")):
+        config = load(path)
+        for switch in config.switches:
+            rules = [rule.table for rule in pipeline_of(config, switch).static_rules()]
+            counts = [rules.count(table) for table in switch.tables.model_dump().values()]
+            cells = [f"`{path.name}`", switch.pipeline, *counts, len(rules)]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join([*lines, ""])
+
+
 def _metric(metric: Any) -> str:
     name = metric._name + ("_total" if metric._type == "counter" else "")
     labels = ", ".join(f"`{label}`" for label in metric._labelnames)
@@ -131,6 +146,7 @@ def top() -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "states": states,
+    "sizing": sizing,
     "columns": columns.markdown,
     "healthy": lambda: columns.markdown(healthy.COLUMNS),
     "stream": messages.markdown,

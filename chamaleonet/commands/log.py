@@ -23,8 +23,12 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
+    import logging
+
     from chamaleonet import config
     from chamaleonet.log import logger
 
+    # As the controller's, which the framework's launcher sets up.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logger.run(config.load(options.config))
     return 0
