@@ -14,7 +14,7 @@ TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq
 SITE_PACKAGES := graphviz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs site clean
+.PHONY: help demo test lint bench docs site dist clean
 
 help: ## show this
 	@awk -F ': ## | ## ' '/^[a-z]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ docs: $(VENV)/installed ## write what is generated: parts of docs/, Grafana's da
 
 site: $(VENV)/installed site-packages ## build the documentation as a site; a warning is an error
 	$(BIN)/mkdocs build --strict
+
+dist: $(VENV)/installed ## build wheel and source distribution into dist/
+	$(BIN)/python -m build
 
 clean: ## remove all that was made here
 	rm -rf $(VENV) $(VENV)-ryu .tools build dist .coverage* .*_cache benchmarks/.data
