@@ -71,6 +71,10 @@ HERE = "tests/test_doc_commands.py"
 SWITCH = "mininet_tests/test_doc_commands.py"  # has root and a bridge br0
 DEMO = Elsewhere("Makefile", ("$(BIN)/chamaleonet demo",))  # mininet_tests/test_demo.py
 HOW = {
+    # The role's parts are played one by one: a whole run installs packages and starts services.
+    "docs/ansible.md: ansible-playbook -i inventory.yml site.yml --check --diff": Elsewhere(
+        "tests/deploy/test_ansible.py", ("ansible-playbook", "inventory.yml", "site.yml")
+    ),
     "README.md: make demo": DEMO,
     "README.md: pip install .": HERE,
     "README.md: chamaleonet check deploy/inline-ovs.yaml --rules": SWITCH,
