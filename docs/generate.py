@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from chamaleonet import metrics as declared
 from chamaleonet.analysis import schema
 from chamaleonet.config import Config, json_schema, load
+from chamaleonet.doctor import examine
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
 from chamaleonet.log import columns, healthy
 from chamaleonet.log.events import jsonl as events
@@ -155,6 +156,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "metrics": metrics,
     "top": top,
+    "doctor": examine.markdown,
 }
 
 
