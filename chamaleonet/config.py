@@ -226,10 +226,12 @@ class Redirect(Section):
         description="A rule that matched nothing for so long is removed by the switch; it is"
         " installed again when its flow's client speaks again. Whole seconds.",
     )
-    max_rules: int = Field(
-        default=10_000,
+    max_rules: int | None = Field(
+        default=None,
         ge=1,
-        description="At most so many redirect rules in the switch; what exceeds it is counted.",
+        description="The budget: at most so many redirect rules in the switch. From three quarters"
+        " of it on rules are aggregated; what finds no room after all is counted. Empty: what the"
+        " switch says that its table can hold, 10000 at most, or 1000 where it does not say.",
     )
 
     @model_validator(mode="after")

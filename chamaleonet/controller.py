@@ -170,7 +170,7 @@ class Controller(framework.App):  # type: ignore[misc]
         framework.connect_by(gate.enter)
         framework.receive_own(
             lambda bits: Cookie.of(bits) is not None, self._on_packet_in, self._on_flow_removed,
-            self._asked, self._on_flow_entries,
+            self._asked, self._on_answer,
         )  # fmt: skip
 
     def _watch(self, switch: Switch) -> _Watch:
@@ -323,11 +323,11 @@ class Controller(framework.App):  # type: ignore[misc]
 
     def _asked(self, datapath: Any, xid: int) -> bool:
         watch = self._watches.get(datapath.id)
-        return watch is not None and watch.datapath is datapath and watch.probe.rulebook.asks(xid)
+        return watch is not None and watch.datapath is datapath and watch.probe.asks(xid)
 
     @fatal
-    def _on_flow_entries(self, datapath: Any, message: framework.FlowEntries) -> None:
-        self._watches[datapath.id].probe.rulebook.on_dump(message.xid, message.message)
+    def _on_answer(self, datapath: Any, message: framework.Answer) -> None:
+        self._watches[datapath.id].probe.on_answer(message.xid, message.message)
 
     @framework.on(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
     @fatal
@@ -340,7 +340,8 @@ class Controller(framework.App):  # type: ignore[misc]
     @fatal
     def _on_error(self, event: Any) -> None:
         if watch := self._watch_of(event):
-            watch.probe.on_error(event.msg.xid, framework.error_text(event.msg))
+            full = (event.msg.type, event.msg.code) == framework.TABLE_FULL
+            watch.probe.on_error(event.msg.xid, framework.error_text(event.msg), full=full)
 
     @fatal
     def _on_packet_in(self, datapath: Any, message: framework.PacketIn) -> None:

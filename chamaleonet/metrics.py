@@ -43,7 +43,8 @@ CAUSES = {
     "flow_table_full": "controller: packets whose new flow found no place (`max_flows`)",
     "detector_died": "controller: flows that waited for their reply in a detector that died",
     "unexpected_packet_in": "controller: packet-ins of a switch whose candidates go to detectors",
-    "redirect_rules_full": "controller: redirect rules beyond `redirect.max_rules`",
+    "redirect_rules_full": "controller: redirect rules that found no room in their budget, all"
+    " aggregation done",
     "stream_queue_full": "controller: records beyond `stream.queue`, where there is no spool",
     "stream_spool_full": "controller: records beyond `stream.spool.size`",
     "stream_spool_failed": "controller: records that the spool's disk did not take",
@@ -212,6 +213,34 @@ class ControllerMetrics:
             "reconciled_rules_total",
             "Rules of ours that a switch had when it connected, or lacked: kept, added or deleted.",
             "dp_id", "outcome",
+        )  # fmt: skip
+        self.redirect_budget = gauge(
+            "redirect_budget_rules",
+            "Redirect rules that there may be; fewer than configured while the table is full.",
+            "dp_id",
+        )
+        self.redirect_aggregates = gauge(
+            "redirect_aggregate_rules", "Redirect rules that stand for many flows each.", "dp_id"
+        )
+        self.redirect_aggregations = counter(
+            "redirect_aggregations_total",
+            "Aggregate redirect rules put in force (aggregated) and given up (dissolved).",
+            "dp_id", "change",
+        )  # fmt: skip
+        self.redirect_uncovered = gauge(
+            "redirect_uncovered_flows",
+            "Erroneous flows whose redirect rule found no room or was refused by the switch.",
+            "dp_id",
+        )
+        self.table_rules = gauge(
+            "switch_table_rules",
+            "Rules in a table of the switch, anybody's, by its role: redirect or filter.",
+            "dp_id", "table",
+        )  # fmt: skip
+        self.table_most = gauge(
+            "switch_table_max_rules",
+            "Rules that the table can hold by the switch's word; 0: it has not said.",
+            "dp_id", "table",
         )  # fmt: skip
         self.switch_connected = gauge(
             "switch_connected", "1 while a configured switch is connected, else 0.", "dp_id"

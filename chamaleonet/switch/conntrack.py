@@ -4,12 +4,18 @@ A packet is looked up in our zone and comes back with its ct_state. Only three k
 are candidates: what belongs to a connection without a reply (``+new``: its first packet and the
 repeats until it is answered), the first reply of each connection (``+est+rpl`` while ct_mark is
 0), and what the tracker calls invalid but the contract judges. No rule is added for a healthy flow.
+
+A redirect rule for many flows stands behind the tracker and matches only what belongs to no
+answered connection: of TCP the packets that open one (without ACK and RST; probes that the tracker
+calls invalid are among them), of all else what is ``+new``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chamaleonet.flows.records import Query
+from chamaleonet.switch.aggregate import Aggregate, wider
 from chamaleonet.switch.pipeline import FAMILIES, Change, Flow, Frame
 from chamaleonet.switch.rules import (
     ACK,
@@ -39,6 +45,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from chamaleonet.flows.transitions import State
+    from chamaleonet.switch.match import FlowKey
+    from chamaleonet.units import Network
+
+# Priorities of aggregates.
+_OPENING = 95  # of TCP: above what is judged though invalid
+_NEW = 55
 
 _REPLIED = 1  # ct_mark of a connection whose first reply was copied
 
@@ -46,6 +58,7 @@ _REPLIED = 1  # ct_mark of a connection whose first reply was copied
 # candidates.
 _TRACKED_WITHOUT_PORTS = (33, 136)
 
+_LONE_SYN = (SYN, SYN | FIN | ACK | RST)
 _INVALID = ("ct_state", (TRK | INV, TRK | INV))
 
 
@@ -97,7 +110,12 @@ class ConntrackPipeline:
             first_reply = (*state(TRK | EST | RPL, TRK | EST | RPL), ("ct_mark", 0))
             yield Rule(table, 70, first_reply, (Commit(zone, _REPLIED), copy), forward)
             yield Rule(table, 60, state(TRK | EST, TRK | EST), goto=forward)
-            yield Rule(table, 50, state(TRK | NEW, TRK | NEW), (Commit(zone), copy), forward)
+            new = "ct_state", (TRK | NEW, TRK | NEW)
+            yield Rule(table, 50, (ip, new), (Commit(zone), copy), forward)
+            # What aggregates must leave alone: an invalid SYN, and TCP at those of all the rest.
+            tcp = (ip, ("ip_proto", TCP))
+            yield Rule(table, 96, (*tcp, _INVALID, ("tcp_flags", _LONE_SYN)), goto=forward)
+            yield Rule(table, 57, (*tcp, new), (Commit(zone), copy), forward)
 
     def on_judged(self, event: np.void) -> Iterable[Change]:  # noqa: ARG002
         """Do nothing: the tracker has seen the reply itself."""
@@ -106,3 +124,25 @@ class ConntrackPipeline:
     def on_removed(self, cookie: Cookie) -> tuple[Iterable[Change], Flow | None]:  # noqa: ARG002
         """Do nothing: no rule of this pipeline expires."""
         return (), None
+
+    def aggregates(self, key: FlowKey, inside: Network | None) -> tuple[Aggregate, ...]:
+        """Return the aggregates of a flow whose packets the tracker can tell from answered ones."""
+        if (
+            key.opened_by_reply
+            or key.query is Query.ADDRESS_MASK
+            or key.protocol in _TRACKED_WITHOUT_PORTS
+        ):
+            return ()
+        return wider(key, inside, of_one_protocol=key.protocol == TCP)
+
+    def aggregate_rule(self, aggregate: Aggregate) -> Rule:
+        """Return the rule of an aggregate: what no connection answers goes to the logger too."""
+        match = aggregate.match
+        if aggregate.protocol == TCP:
+            priority = _OPENING
+            match += ("ct_state", (TRK, TRK | EST)), ("tcp_flags", (0, ACK | RST))
+        else:
+            priority = _NEW
+            match += (("ct_state", (TRK | NEW, TRK | NEW)),)
+        actions = self._frame.logger, Commit(self._zone), self._frame.candidate
+        return Rule(self._frame.tables.filter, priority, match, actions, self._frame.tables.forward)

@@ -59,6 +59,7 @@ _ct = struct.Struct("!HHIHHIHB3xH").pack
 _flow_mod = struct.Struct("!BBHIQQBBHHHIIIHxx").pack
 _instruction = struct.Struct("!HH4x").pack
 _goto = struct.Struct("!HHB3x").pack
+_multipart_header = struct.Struct("!HH4x").pack
 _ofp_header = struct.Struct("!BBHI").pack
 
 
@@ -151,6 +152,15 @@ def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
         VERSION, FLOW_MOD, 56, xid, cookie, mask, _ALL_TABLES, DELETE, 0, 0,
         0, _ANY, _ANY, _ANY, 0,
     ) + encode_match(())  # fmt: skip
+
+
+def multipart(kind: int, body: bytes, xid: int) -> bytes:
+    """Return a multipart request of an OFPMP_ kind, in one part."""
+    return (
+        _ofp_header(VERSION, MULTIPART_REQUEST, 16 + len(body), xid)
+        + _multipart_header(kind, 0)
+        + body
+    )
 
 
 def barrier(xid: int) -> bytes:

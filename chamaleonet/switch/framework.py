@@ -60,6 +60,7 @@ App: Any = getattr(_app_manager, "RyuApp" if NAME == "ryu" else "OSKenApp")
 AppManager = _app_manager.AppManager
 MAIN_DISPATCHER = _handler.MAIN_DISPATCHER
 DEAD_DISPATCHER = _handler.DEAD_DISPATCHER
+TABLE_FULL = ofproto.OFPET_FLOW_MOD_FAILED, ofproto.OFPFMFC_TABLE_FULL
 
 
 Handler = TypeVar("Handler", bound=Callable[..., None])
@@ -94,13 +95,13 @@ class FlowRemoved(NamedTuple):
 _PACKET_IN = struct.Struct("!8xIHBBQHH")
 _PACKET_IN_MATCH = 24
 _FLOW_REMOVED = struct.Struct("!8xQHB")
-_MULTIPART = struct.Struct("!8xHH4x")  # section 7.3.5
+_MULTIPART_HEADER = 16  # section 7.3.5
 
 Receive = Callable[[Any, Any], None]
 
 
-class FlowEntries(NamedTuple):
-    """A part of the answer to OFPMP_FLOW: the whole message."""
+class Answer(NamedTuple):
+    """A part of the answer to a multipart question: the whole message."""
 
     xid: int
     message: bytes
@@ -111,9 +112,9 @@ def receive_own(
     packet_in: Receive,
     flow_removed: Receive,
     asked: Callable[[Any, int], bool],
-    flow_entries: Receive,
+    answer: Receive,
 ) -> None:
-    """Take packet-ins and flow removals of our own rules, and their list, from the framework.
+    """Take packet-ins and flow removals of our own rules, and answers to us, from the framework.
 
     The framework's parser turns every match field of a packet-in into objects, and then queues an
     event for each app. What bears a cookie of ours is of interest to us alone, and all that we
@@ -123,8 +124,8 @@ def receive_own(
         is_own: tells whether a cookie is ours.
         packet_in: called with (datapath, PacketIn); must not block.
         flow_removed: called with (datapath, FlowRemoved); must not block.
-        asked: tells of (datapath, transaction id) whether the question for flow entries was ours.
-        flow_entries: called with (datapath, FlowEntries) then; must not block.
+        asked: tells of (datapath, transaction id) whether a multipart question was ours.
+        answer: called with (datapath, Answer) then; must not block.
     """
     parsers = _parser._MSG_PARSERS  # noqa: SLF001  (there is no other way to them)
     parse_packet_in = parsers[ofproto.OFPT_PACKET_IN]
@@ -155,11 +156,9 @@ def receive_own(
     def on_multipart(
         datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: Any
     ) -> Any:
-        if msg_len >= _MULTIPART.size:
-            kind, _ = _MULTIPART.unpack_from(buf)
-            if kind == ofproto.OFPMP_FLOW and asked(datapath, xid):
-                flow_entries(datapath, FlowEntries(xid, bytes(buf[:msg_len])))
-                return None
+        if msg_len >= _MULTIPART_HEADER and asked(datapath, xid):
+            answer(datapath, Answer(xid, bytes(buf[:msg_len])))
+            return None
         return parse_multipart(datapath, version, msg_type, msg_len, xid, buf)
 
     parsers[ofproto.OFPT_MULTIPART_REPLY] = on_multipart

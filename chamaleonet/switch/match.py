@@ -74,6 +74,22 @@ class FlowKey(NamedTuple):
         """Whether a match covers this flow alone."""
         return not self.query and self.protocol not in _PORTS_UNMATCHED
 
+    @property
+    def matchable(self) -> FlowKey:
+        """The key without what no match can tell: equal for flows that share a match."""
+        if self.protocol in PORTS:
+            return self
+        return self._replace(client_port=0, server_port=0)
+
+    @property
+    def service(self) -> tuple[str, int] | None:
+        """The part of the client's match that names the service: a port, or an ICMP type."""
+        if self.query:
+            return self._icmp_type(self.opened_by_reply)
+        if self.protocol in PORTS:
+            return PORTS[self.protocol][1], self.server_port
+        return None
+
     def client_to_server(self) -> Match:
         """Return the match of the client's packets."""
         return self._match(
@@ -111,9 +127,12 @@ class FlowKey(NamedTuple):
             self._address("dst", target),
         )
         if self.query:
-            field = "icmpv4_type" if self.protocol == ICMP else "icmpv6_type"
-            return *match, (field, _ICMP_TYPES[self.version, self.query][reply])
+            return *match, self._icmp_type(reply)
         if self.protocol in PORTS:
             source_field, target_field = PORTS[self.protocol]
             return *match, (source_field, source_port), (target_field, target_port)
         return match
+
+    def _icmp_type(self, reply: bool) -> tuple[str, int]:
+        field = "icmpv4_type" if self.protocol == ICMP else "icmpv6_type"
+        return field, _ICMP_TYPES[self.version, self.query][reply]

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     from chamaleonet.config import Switch
     from chamaleonet.flows.transitions import State
+    from chamaleonet.switch.aggregate import Aggregate
+    from chamaleonet.switch.match import FlowKey
+    from chamaleonet.units import Network
 
 FAMILIES = (IPV4, IPV6)
 
@@ -90,6 +93,21 @@ class Pipeline(Protocol):
 
     def on_removed(self, cookie: Cookie) -> tuple[Iterable[Change], Flow | None]:
         """Take the removal of one of the pipeline's rules; name the flow to forget, if any."""
+
+    def aggregates(self, key: FlowKey, inside: Network | None) -> tuple[Aggregate, ...]:
+        """Return what can stand for a flow's own redirect rule, the narrowest first.
+
+        Args:
+            key: the flow's key.
+            inside: the internal prefix that its server is in, if it is in one.
+        """
+
+    def aggregate_rule(self, aggregate: Aggregate) -> Rule:
+        """Return the rule that copies to the logger what an aggregate matches.
+
+        It must not match what a single redirect rule of a flow outside of the aggregate does, nor
+        ICMP errors: they would be copied twice.
+        """
 
 
 class Flow(NamedTuple):

@@ -17,6 +17,7 @@ from chamaleonet.flows.records import CAPTURED, Role
 from chamaleonet.flows.records import Change as FlowChange
 from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.metrics import Total
+from chamaleonet.switch.capacity import Capacity
 from chamaleonet.switch.conntrack import ConntrackPipeline
 from chamaleonet.switch.flowcounts import JUDGED, FlowCounts
 from chamaleonet.switch.packetin import PacketInBuffer
@@ -24,8 +25,9 @@ from chamaleonet.switch.pipeline import Frame, Pipeline
 from chamaleonet.switch.quality import Qualities
 from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.redirect import Redirects
+from chamaleonet.switch.refusals import Refusals
 from chamaleonet.switch.rulebook import Phase, Reconciled, Rulebook, RuleState
-from chamaleonet.switch.rules import Kind, rule_text
+from chamaleonet.switch.rules import Kind
 from chamaleonet.units import directed_broadcasts
 
 if TYPE_CHECKING:
@@ -85,8 +87,11 @@ class Probe:
         self.switch = switch
         self._tell = tell
         self.pipeline = pipeline_of(config, switch)
-        self.redirects = Redirects(Frame(switch), config.capture)
+        self.redirects = Redirects(self.pipeline, Frame(switch), config.capture, config.internal)
         self.rulebook = Rulebook(self.pipeline.static_rules())
+        self.capacity = Capacity((switch.tables.redirect, switch.tables.filter))
+        self._refusals = Refusals(switch.name)
+        self._now = 0
         self.packet_ins = PacketInBuffer()
         self.engine = new_judge(
             Settings(
@@ -127,8 +132,10 @@ class Probe:
         self._take(self.engine.judge(batch))
 
     def advance(self, now: int) -> None:
-        """Let time pass: what is due is judged."""
+        """Let time pass: what is due is judged, and rules are fitted into their budget."""
+        self._now = now
         self._take(self.engine.advance(now))
+        self.rulebook.apply(self.redirects.advance(now))
 
     def snapshot(self, most: int) -> Snapshot:
         """Return copies of the live flows, at most so many."""
@@ -174,11 +181,13 @@ class Probe:
 
     def connect(self, next_xid: Callable[[], int]) -> bytes:
         """Take note of a new connection; return what to send at once."""
-        return self.rulebook.connect(next_xid)
+        self.redirects.on_connect()
+        return self.rulebook.connect(next_xid) + self.capacity.connect(next_xid)
 
     def disconnect(self) -> None:
         """Take note that the connection is gone."""
         self.rulebook.disconnect()
+        self.capacity.disconnect()
 
     def flush(self) -> bytes:
         """Return what is to be sent to the switch now."""
@@ -190,7 +199,31 @@ class Probe:
                 self.switch.name, len(self.rulebook), *self.rulebook.reconciled,
             )  # fmt: skip
             self._count.reconciled(self.rulebook.reconciled)
-        return message
+        return message if message or not self.rulebook.is_quiet else self.capacity.ask(self._now)
+
+    def asks(self, xid: int) -> bool:
+        """Tell whether a multipart question with this transaction id waits for its answer."""
+        return self.rulebook.asks(xid) or self.capacity.asks(xid)
+
+    def on_answer(self, xid: int, message: bytes) -> None:
+        """Take a part of the answer to such a question."""
+        if self.capacity.asks(xid):
+            self.capacity.on_answer(xid, message)
+            self._fit_budget()
+        else:
+            self.rulebook.on_dump(xid, message)
+
+    def _fit_budget(self) -> None:
+        """Take note of what the switch says that its redirect table can hold of ours."""
+        table = self.switch.tables.redirect
+        most = self.capacity.most.get(table)
+        if most is None:
+            self.redirects.budget.has_room_for(None)
+        elif self.rulebook.is_quiet or table not in self.capacity.active:
+            # Only when nothing is under way is what is not ours others'.
+            ours = [rule.cookie.kind for rule, _ in self.rulebook if rule.table == table]
+            others = max(0, self.capacity.active.get(table, 0) - len(ours))
+            self.redirects.budget.has_room_for(most - others - ours.count(Kind.STATIC))
 
     def on_barrier(self, xid: int, now: int) -> None:
         """Take a barrier's reply."""
@@ -198,17 +231,27 @@ class Probe:
             if change.rule.cookie.kind is Kind.REDIRECT:
                 self._count.confirmed(change, now)
 
-    def on_error(self, xid: int, reason: str) -> None:
-        """Take an error message; it may refuse one of our rules."""
+    def on_error(self, xid: int, reason: str, *, full: bool = False) -> None:
+        """Take an error message; it may refuse one of our rules.
+
+        Args:
+            xid: the transaction id of what is refused.
+            reason: the error's type and code, for people.
+            full: whether it says that a table is full.
+        """
+        if self.capacity.asks(xid):
+            log.info("%s: does not tell of its tables: %s", self.switch.name, reason)
+            self._fit_budget()
+            return
         change = self.rulebook.on_error(xid)
         if change is None:
             return
-        what = rule_text(change.rule, self.rulebook.generation)
-        log.error("%s: the switch refused %s: %s", self.switch.name, what, reason)
+        self._refusals.tell(change, self.rulebook.generation, reason, self._now)
         cookie = change.rule.cookie
         if cookie.kind is Kind.REDIRECT:
             self._count.failed.inc()
-            self.redirects.on_removed(cookie)
+            if change.add:
+                self.rulebook.apply(self.redirects.on_refused(cookie, full=full))
         elif cookie.kind is Kind.BYPASS:
             changes, _ = self.pipeline.on_removed(cookie)
             self.rulebook.apply(changes)
@@ -234,7 +277,14 @@ class Probe:
 
     def scrape(self) -> None:
         """Bring what is counted elsewhere up to date."""
-        self._count.refused.follow(self.redirects.refused)
+        redirects = self.redirects
+        self._count.refused.follow(redirects.refused)
+        self._count.aggregated.follow(redirects.aggregated)
+        self._count.dissolved.follow(redirects.dissolved)
+        self._count.budget.set(redirects.budget.limit)
+        self._count.aggregates.set(redirects.aggregates)
+        self._count.uncovered.set(redirects.uncovered)
+        self._count.tables(self.capacity)
         self._count.untracked.follow(self.engine.untracked)
         self._count.malformed.follow(self.packet_ins.malformed)
         self._count.redirects.set(
@@ -262,6 +312,17 @@ class _Counts:
         self._reconciled = [
             metrics.reconciled_rules.labels(dp_id, outcome) for outcome in Reconciled._fields
         ]
+        self.budget = metrics.redirect_budget.labels(dp_id)
+        self.aggregates = metrics.redirect_aggregates.labels(dp_id)
+        self.uncovered = metrics.redirect_uncovered.labels(dp_id)
+        self.aggregated = Total(metrics.redirect_aggregations.labels(dp_id, "aggregated").inc)
+        self.dissolved = Total(metrics.redirect_aggregations.labels(dp_id, "dissolved").inc)
+        self._tables = {
+            table: (metrics.table_rules.labels(dp_id, name), metrics.table_most.labels(dp_id, name))
+            for name, table in (
+                ("redirect", switch.tables.redirect), ("filter", switch.tables.filter),
+            )
+        }  # fmt: skip
         self.refused = Total(metrics.dropped.labels("redirect_rules_full").inc)
         self.untracked = Total(metrics.dropped.labels("flow_table_full").inc)
         self.malformed = Total(metrics.dropped.labels("malformed_packet_in").inc)
@@ -278,3 +339,9 @@ class _Counts:
         (self._added if change.add else self._deleted).inc()
         if change.due:
             self._verdict_delay.observe(max(0, now - change.due) / 1e9)
+
+    def tables(self, capacity: Capacity) -> None:
+        """Tell what the switch said of its tables."""
+        for table, (active, most) in self._tables.items():
+            active.set(capacity.active.get(table, 0))
+            most.set(capacity.most.get(table, 0))

@@ -5,6 +5,8 @@ answered (or came midstream, and is never judged), a bypass rule for each of its
 its packets pass unseen. The switch removes a bypass that was idle and says so; then its twin goes
 as well and the flow is forgotten, so that what comes next is judged afresh.
 
+A redirect rule for many flows stands below the bypass rules: what is answered passes by it.
+
 ICMP queries, DCCP and UDP-Lite get no bypass: OpenFlow 1.3 cannot tell one such flow from another
 between the same two hosts, and an answered one would hide the others' failures.
 """
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from chamaleonet.flows.records import Direction
 from chamaleonet.flows.transitions import State
+from chamaleonet.switch.aggregate import Aggregate, wider
 from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.pipeline import Change, Flow, Frame
 from chamaleonet.switch.rules import PORTS, Controller, Cookie, Kind, Match, Rule
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from chamaleonet.units import Network
+
 _PRIORITY = 100
+_AGGREGATE = 50
 
 
 class ReactivePipeline:
@@ -40,6 +46,7 @@ class ReactivePipeline:
 
     def __init__(self, frame: Frame, idle_timeout: int) -> None:
         self._frame = frame
+        self._miss = Controller(frame.switch.snaplen)
         idle = frame.switch.reactive.idle_timeout or idle_timeout
         self._idle_timeout = max(1, min(-(-idle // 10**9), 65535))
         self._by_service = frame.switch.reactive.granularity == "service"
@@ -51,8 +58,7 @@ class ReactivePipeline:
         """Yield all rules that are there without any flow."""
         yield from self._frame.static_rules()
         tables = self._frame.tables
-        miss = Controller(self._frame.switch.snaplen)
-        yield Rule(tables.filter, 0, actions=(miss,), goto=tables.forward)
+        yield Rule(tables.filter, 0, actions=(self._miss,), goto=tables.forward)
 
     def on_judged(self, event: np.void) -> Iterator[Change]:
         """Yield the bypass rules of a flow that needs watching no more."""
@@ -78,6 +84,16 @@ class ReactivePipeline:
             return (), None
         flow, rules = self._forget(cookie.identity)
         return [Change(rule, add=False) for rule in rules], flow
+
+    def aggregates(self, key: FlowKey, inside: Network | None) -> tuple[Aggregate, ...]:
+        """Return all aggregates that match a flow."""
+        return wider(key, inside, of_one_protocol=False)
+
+    def aggregate_rule(self, aggregate: Aggregate) -> Rule:
+        """Return the rule of an aggregate: a packet without a bypass goes to the logger too."""
+        tables = self._frame.tables
+        actions = self._frame.logger, self._miss
+        return Rule(tables.filter, _AGGREGATE, aggregate.match, actions, tables.forward)
 
     def _forget(self, identity: int) -> tuple[Flow, tuple[Rule, Rule]]:
         flow, rules = self._of_identity.pop(identity)

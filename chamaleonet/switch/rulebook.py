@@ -125,6 +125,16 @@ class Rulebook:
         return Phase.DISCONNECTED if self._connection is None else self._connection.phase
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether the switch has confirmed all that is wanted."""
+        connection = self._connection
+        return (
+            connection is not None
+            and connection.phase is Phase.READY
+            and not (connection.pending or connection.batches)
+        )
+
+    @property
     def generation(self) -> int:
         """The generation of the rules that this process adds; 0 until it is chosen."""
         return self._generation or 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import struct
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from chamaleonet.config import Config, Switch
+from chamaleonet.flows.records import FLOW_EVENT, MARK_CLIENT_HIGH, Change
+from chamaleonet.flows.transitions import State
 from chamaleonet.metrics import ControllerMetrics
 from chamaleonet.switch.pipeline import Frame
 from chamaleonet.switch.probe import Probe
@@ -95,3 +98,19 @@ class PlayedProbe:
     def metric(self, name, **labels):
         self.probe.scrape()
         return self.registry.get_sample_value(f"chamaleonet_{name}", labels)
+
+
+def flow_event(row, key, state=State.UNANSWERED, *, time=START, change=Change.JUDGED):
+    """Return a FLOW_EVENT of a flow with this FlowKey."""
+    event = np.zeros(1, FLOW_EVENT)
+    event["time"], event["change"], event["row"] = time, change, row
+    flow = event["flow"]
+    ends = [(key.client, key.client_port), (key.server, key.server_port)]
+    low, high = sorted(ends)
+    for name, (address, _) in (("low", low), ("high", high)):
+        flow[f"{name}_hi"], flow[f"{name}_lo"] = address >> 64, address & (1 << 64) - 1
+    flow["ports"] = low[1] << 16 | high[1]
+    flow["kind"] = key.protocol << 8 | key.query << 4 | key.version
+    flow["state"] = state
+    flow["marks"] = MARK_CLIENT_HIGH if ends[0] != low else 0
+    return event[0]

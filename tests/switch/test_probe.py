@@ -1,4 +1,5 @@
 import itertools
+import struct
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -9,7 +10,7 @@ from chamaleonet.flows.records import Change, Direction, Quality, Role
 from chamaleonet.flows.transitions import State
 from chamaleonet.metrics import ControllerMetrics
 from chamaleonet.switch.probe import Probe
-from chamaleonet.switch.rules import Kind
+from chamaleonet.switch.rules import Kind, rule_text
 from tests.switch.build import PIPELINES, START, PlayedProbe, switch
 from tests.traffic import ACK, RST, SYN, batch, ethernet, icmp_error, ping, tcp, udp
 from tests.traffic import Record as Packet
@@ -122,7 +123,7 @@ def test_removals_of_another_generation_are_not_about_our_rules(played):
     assert played.metric("redirect_rule_changes_total", dp_id=DP, change="expired") == 1
 
 
-def refuse_next(played, *packets):
+def refuse_next(played, *packets, full=False):
     """Have the switch refuse the first flow-mod that these packets lead to."""
     played.receive()
     for packet in packets:
@@ -131,7 +132,8 @@ def refuse_next(played, *packets):
     played.probe.judge_packet_ins()
     played.probe.flush()
     (under_way,) = played.probe.rulebook._connection.batches.values()
-    played.probe.on_error(min(under_way), "OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL")
+    code = "TABLE_FULL" if full else "EPERM"
+    played.probe.on_error(min(under_way), f"OFPET_FLOW_MOD_FAILED, OFPFMFC_{code}", full=full)
     played.settle()
 
 
@@ -142,9 +144,94 @@ def test_a_refused_redirect_is_counted_logged_and_tried_again(played, caplog):
     assert played.metric("redirect_rule_changes_total", dp_id=DP, change="failed") == 1
     assert "refused" in caplog.text
     assert "nw_src=10.0.0.1,nw_dst=192.0.2.9" in caplog.text
-    assert "OFPFMFC_TABLE_FULL" in caplog.text
+    assert "OFPFMFC_EPERM" in caplog.text
     played.receive(quoted)
+    assert played.rules == []  # not in a tight loop
+    assert played.metric("redirect_uncovered_flows", dp_id=DP) == 1
+    played.wait(2)
+    assert played.metric("redirect_uncovered_flows", dp_id=DP) == 0
     assert [rule.cookie.kind for rule in played.rules] == [Kind.REDIRECT]
+
+
+def test_a_full_table_bounds_the_budget_and_is_doubted_later(played):
+    played.receive(udp(C, S, sport=1))
+    played.wait(4)
+    quoted = udp(C, S, sport=2)
+    refuse_next(played, quoted, icmp_error("192.0.2.1", quoted), full=True)
+    assert played.metric("redirect_budget_rules", dp_id=DP) == 1
+    assert played.metric("dropped_total", cause="redirect_rules_full") == 0
+    (rule,) = played.rules  # one for both
+    assert "tp_dst=53" in rule_text(rule)
+    assert "tp_src" not in rule_text(rule)
+    played.wait(29)
+    assert played.metric("redirect_budget_rules", dp_id=DP) == 1
+    played.wait(2)
+    assert played.metric("redirect_budget_rules", dp_id=DP) == 2
+
+
+def test_many_refusals_are_few_lines(played, caplog):
+    for port in range(100):
+        quoted = udp(C, S, sport=port)
+        refuse_next(played, quoted, icmp_error("192.0.2.1", quoted))
+    assert caplog.text.count("the switch refused to add") == 10
+    played.wait(61)
+    refuse_next(played, udp(S, C), icmp_error("192.0.2.1", udp(S, C)))
+    assert "it refused 90 more" in caplog.text
+
+
+def features(*tables):
+    """Return the body of an OFPMP_TABLE_FEATURES reply, of (table, max_entries)."""
+    return b"".join(
+        struct.pack("!HB5x32sQQII", 72, table, b"", 0, 0, 0, entries) + bytes(8)
+        for table, entries in tables
+    )
+
+
+def statistics(*tables):
+    """Return the body of an OFPMP_TABLE reply, of (table, active_count)."""
+    return b"".join(struct.pack("!B3xIQQ", *table, 0, 0) for table in tables)
+
+
+def answer(played, question, body):
+    """Have the switch answer one of the questions about its tables."""
+    xid = getattr(played.probe.capacity, f"_{question}_asked")
+    assert played.probe.asks(xid)
+    played.probe.on_answer(xid, bytes(16) + body)
+
+
+def budget(played):
+    return played.metric("redirect_budget_rules", dp_id=DP)
+
+
+def test_the_budget_is_what_the_table_holds_less_what_others_have_there(played):
+    assert budget(played) == 10_000  # the switch has not answered
+    answer(played, "features", features((0, 9), (1, 500), (2, 7)))
+    assert budget(played) == 499  # one rule is static
+    played.receive(udp(C, S))
+    played.wait(11)
+    assert played.metric("redirect_rules", dp_id=DP) == 1
+    answer(played, "statistics", statistics((1, 102), (2, 30)))
+    assert budget(played) == 399
+    for role, active, most in (("redirect", 102, 500), ("filter", 30, 7)):
+        assert played.metric("switch_table_rules", dp_id=DP, table=role) == active
+        assert played.metric("switch_table_max_rules", dp_id=DP, table=role) == most
+
+
+def test_a_switch_without_bounds_gets_a_sane_budget_and_one_that_cannot_say_the_default(played):
+    assert not played.probe.asks(4711)
+    answer(played, "features", features((1, 1_000_000)))
+    assert budget(played) == 10_000
+    played.connect()
+    xid = played.probe.capacity._features_asked
+    played.probe.on_error(xid, "OFPET_BAD_REQUEST, OFPBRC_BAD_MULTIPART")
+    assert budget(played) == 1000
+
+
+def test_the_configured_budget_is_bounded_by_the_table():
+    played = PlayedProbe(redirect={"max_rules": 100}).connect()
+    assert budget(played) == 100
+    answer(played, "features", features((1, 50)))
+    assert budget(played) == 49
 
 
 def test_a_refused_bypass_takes_its_twin_along_but_not_its_flow():
