@@ -266,7 +266,7 @@ def _tables(ctx: Context) -> Result:
     if absent:
         return fail(f"the switch has no table {absent[0]}", "choose other numbers in tables")
     static = sum(rule.table == tables.redirect for rule in _static(ctx))
-    need = ctx.switch.redirect.max_rules + static
+    need = (ctx.switch.redirect.max_rules or 1) + static  # by itself it takes what there is
     found = f"table {tables.redirect} has room for {room[tables.redirect]} rules"
     if room[tables.redirect] < need:
         todo = f"lower redirect.max_rules to {room[tables.redirect] - static}"
