@@ -26,9 +26,9 @@ from chamaleonet.detectors.frames import (
     Kind,
     pack,
     pack_numbers,
-    pack_output,
     pack_verdicts,
 )
+from chamaleonet.detectors.gather import Gathered
 from chamaleonet.flows.engine import Engine
 from chamaleonet.flows.records import Direction, Quality
 from chamaleonet.flows.transitions import State
@@ -66,6 +66,7 @@ class Detector:
         self._ring, self._engine, self._channel, self._lag = ring, engine, channel, lag
         self._tally = Tally(self._tell_tally) if healthy else None
         self._digest = Digest(self._tally)
+        self._gathered = Gathered()
         self._counts = Counts()
         self._counted = self._tallied = 0.0
 
@@ -87,7 +88,7 @@ class Detector:
 
     @property
     def _is_full(self) -> bool:
-        return self._channel.queued >= _MOST_QUEUED
+        return self._channel.queued + self._gathered.size >= _MOST_QUEUED
 
     def turn(self, now: int, monotonic: float) -> None:
         """Judge what has come, then let time pass.
@@ -104,6 +105,7 @@ class Detector:
                     self._tell(self._engine.advance(now - self._lag))
                     break
                 self._tell(self._engine.judge(batch))
+        self._put_gathered()
         self._count(monotonic)
 
     def _obey(self, frame: Frame) -> None:
@@ -116,7 +118,11 @@ class Detector:
     def _tell(self, outputs: Iterable[Output]) -> None:
         for output in map(self._digest.take, outputs):
             if len(output.events) or len(output.packets):
-                self._channel.put(pack_output(output))
+                self._gathered.add(output)
+
+    def _put_gathered(self) -> None:
+        if self._gathered.size:
+            self._channel.put(self._gathered.frame())
 
     def _tell_tally(self, counts: NDArray[Any]) -> None:
         self._channel.put(pack(Kind.TALLY, counts.tobytes()))
@@ -151,6 +157,7 @@ class Detector:
 
     def _finish(self) -> None:
         self._tell(self._engine.finish())
+        self._put_gathered()
         self._count(math.inf)
         self._channel.flush_all()
 

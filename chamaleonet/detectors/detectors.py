@@ -75,6 +75,8 @@ class Detectors:
         share = -(-settings.max_flows // number)
         self._settings = dataclasses.replace(settings, max_flows=share)
         self._options = options
+        # Of flows that began before a detector did, the last are due after twice the timeout.
+        self._degraded_seconds = 2 * settings.timeout / 1e9
         self._told = Told(share * number, options["ended"])
         self._quality = dict.fromkeys(Direction, Quality.SOUND)
         self._past = Counts()  # of detectors that have died
@@ -112,8 +114,8 @@ class Detectors:
                     yield self._bury(index, now)
                 if monotonic - process.started >= _PAUSE_SECONDS:
                     self._restart(index, monotonic)
-            elif process.degraded and monotonic >= process.degraded:
-                process.degraded = 0.0
+            elif process.degraded and monotonic - process.began >= self._degraded_seconds:
+                process.degraded = False
                 self._qualify(process)
 
     def finish(self) -> Iterator[Output]:
@@ -266,5 +268,5 @@ class Detectors:
         process = self._processes[index] = self._start(index, monotonic)
         self.restarts += 1
         # Late replies to requests that died with the other look like requests, and fail.
-        process.degraded = monotonic + 2 * self._settings.timeout / 1e9
+        process.degraded = True
         self._qualify(process)

@@ -81,13 +81,6 @@ def pack_verdicts(verdicts: Mapping[int, int]) -> bytes:
     return pack(Kind.VERDICTS, *(column.tobytes() for column in columns))
 
 
-def pack_output(output: Output) -> bytes:
-    """Return an OUTPUT frame; the output may only be borrowed."""
-    return pack(
-        Kind.OUTPUT, output.events.tobytes(), output.packets.tobytes(), output.data.tobytes()
-    )
-
-
 class FrameReader:
     """Makes frames of a stream of bytes, which go where they are to stay at once."""
 

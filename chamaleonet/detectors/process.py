@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import socket
@@ -37,8 +38,9 @@ class DetectorProcess:
         channel: leads there; commands are put into it.
         counts: what it told last.
         started: when it was started, of the caller's clock (s).
+        began: when it first told something; infinite while it has not.
         heard: when it last told something; 0 if never.
-        degraded: until when its verdicts are held to be degraded at least; 0 if they are not.
+        degraded: its verdicts are held to be degraded at least.
         ended: ``end`` was called.
     """
 
@@ -67,8 +69,9 @@ class DetectorProcess:
         self.channel = Channel(ours)
         self.counts = Counts()
         self.started = monotonic
-        self.heard = self.degraded = 0.0
-        self.ended = False
+        self.began = math.inf
+        self.heard = 0.0
+        self.degraded = self.ended = False
 
     @property
     def number(self) -> int:
@@ -78,7 +81,7 @@ class DetectorProcess:
     def frames(self, monotonic: float) -> Iterator[Frame]:
         """Yield what it has told since the last time, and take note of its counts."""
         for frame in self.channel.frames():
-            self.heard = monotonic
+            self.heard, self.began = monotonic, min(self.began, monotonic)
             if frame.kind == Kind.COUNTS:
                 self.counts = Counts(*frame.numbers())
             else:

@@ -9,10 +9,8 @@ from chamaleonet.detectors.frames import (
     Kind,
     pack,
     pack_numbers,
-    pack_output,
     pack_verdicts,
 )
-from chamaleonet.flows.engine import Output
 from chamaleonet.flows.records import CAPTURED, FLOW_EVENT
 
 
@@ -61,7 +59,8 @@ def test_verdicts():
 def test_an_output():
     events, packets = np.zeros(3, FLOW_EVENT), np.zeros(2, CAPTURED)
     events["row"], packets["row"] = [4, 5, 6], [-1, 5]
-    output = first(pack_output(Output(events, packets, np.arange(9, dtype=np.uint8)))).output()
+    frame = pack(Kind.OUTPUT, events.tobytes(), packets.tobytes(), bytes(range(9)))
+    output = first(frame).output()
     assert output.events["row"].tolist() == [4, 5, 6]
     assert output.packets["row"].tolist() == [-1, 5]
     assert output.data.tolist() == list(range(9))
