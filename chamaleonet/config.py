@@ -203,17 +203,18 @@ class Candidates(Section):
         description="The interface of this machine that the candidate port leads to.",
     )
     detectors: int = Field(
-        default=1,
-        ge=1,
+        default=0,
+        ge=0,
         le=MOST_RINGS,
-        description="How many processes judge them (docs/scaling.md); 1: the controller itself.",
+        description="How many processes of their own judge them (docs/scaling.md); 0: the"
+        " controller does.",
     )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.port is None) != (self.interface is None):
             raise ValueError("port and interface go together")
-        if self.detectors > 1 and self.port is None:
+        if self.detectors and self.port is None:
             raise ValueError("detectors need a candidate port: packet-ins cannot be spread")
         return self
 
@@ -335,8 +336,8 @@ class Switch(Section):
             raise ValueError("the conntrack pipeline needs Open vSwitch, which can truncate")
         if self.pipeline == "reactive" and self.candidates.port is not None:
             raise ValueError("the reactive pipeline takes its candidates as packet-ins")
-        if self.candidates.detectors > 1 and self.snaplen > MOST_SNAPLEN:
-            raise ValueError(f"with several detectors snaplen is at most {MOST_SNAPLEN}")
+        if self.candidates.detectors and self.snaplen > MOST_SNAPLEN:
+            raise ValueError(f"with detectors snaplen is at most {MOST_SNAPLEN}")
         if self.candidates.port == self.logger_port:
             raise ValueError("logger_port and candidates.port must differ")
         return self

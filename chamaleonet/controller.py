@@ -178,7 +178,7 @@ class Controller(framework.App):  # type: ignore[misc]
         saved = self._checkpoints.of(switch.dp_id) if self._checkpoints is not None else None
         tell = functools.partial(self._tell, saved)
         candidates = switch.candidates
-        if candidates.interface is None or candidates.detectors == 1:
+        if candidates.interface is None or not candidates.detectors:
             probe = Probe(self.config, switch, tell, self.metrics)
             ring = Ring(candidates.interface, retire=_RETIRE) if candidates.interface else None
             return _Watch(probe, ring, dropped, saved)

@@ -255,7 +255,7 @@ class ControllerMetrics:
             "cause",
         )
         self.detectors = gauge(
-            "detectors", "Detectors that work; of a switch that has several.", "dp_id"
+            "detectors", "Detectors that work, of a switch that has some.", "dp_id"
         )
         self.detector_restarts = counter(
             "detector_restarts_total", "Detectors that died and were started again.", "dp_id"

@@ -139,13 +139,13 @@ def test_conntrack_cuts_at_ports_and_plain_openflow_does_not():
         Switch(pipeline="conntrack", truncate=False, **common)
 
 
-def test_several_detectors_need_a_port_and_short_packets():
+def test_detectors_need_a_port_and_short_packets():
     common = {"dp_id": 1, "logger_port": 4, "pipeline": "conntrack"}
     port = {"port": 3, "interface": "cand0", "detectors": 2}
     assert Switch(candidates=port, **common).candidates.detectors == 2
     with pytest.raises(ValueError, match="detectors need a candidate port"):
         Switch(candidates={"detectors": 2}, **common)
-    with pytest.raises(ValueError, match="with several detectors snaplen is at most 512"):
+    with pytest.raises(ValueError, match="with detectors snaplen is at most 512"):
         Switch(candidates=port, snaplen=513, **common)
 
 

@@ -18,7 +18,9 @@ _SO_DETACH_FILTER = 27
 MOST_RINGS = 64  # the kernel would take 256
 
 
-def open_group(interface: str, number: int, snaplen: int, retire: int = 10) -> list[socket.socket]:
+def open_group(
+    interface: str, number: int, snaplen: int, secret: Secret, *, retire: int = 10
+) -> list[socket.socket]:
     """Return sockets with rings among which the packets of an interface are spread.
 
     All that docs/verdicts.md ties to one flow goes to one of them. The group must stay whole: were
@@ -29,6 +31,7 @@ def open_group(interface: str, number: int, snaplen: int, retire: int = 10) -> l
         interface: name of an Ethernet interface.
         number: of rings, at most MOST_RINGS.
         snaplen: bytes that a frame there has at most, up to spread.MOST_SNAPLEN.
+        secret: spread.ways tells with it which one gets what.
         retire: as Ring's.
 
     Raises:
@@ -44,7 +47,7 @@ def open_group(interface: str, number: int, snaplen: int, retire: int = 10) -> l
             group.append(member)
         del room
         try:
-            _join(group, snaplen)
+            _join(group, spreading(secret, snaplen))
         except OSError as error:
             raise UserError(
                 f"{interface}: packets cannot be spread over processes: {error.strerror}"
@@ -55,12 +58,12 @@ def open_group(interface: str, number: int, snaplen: int, retire: int = 10) -> l
     return group
 
 
-def _join(group: list[socket.socket], snaplen: int) -> None:
+def _join(group: list[socket.socket], program: tuple[bpf.Instruction, ...]) -> None:
     first, *others = group
     first.setsockopt(_SOL_PACKET, _FANOUT, (_CBPF | _UNIQUE_ID) << 16)
     identity = first.getsockopt(_SOL_PACKET, _FANOUT) & 0xFFFF
     for member in others:
         member.setsockopt(_SOL_PACKET, _FANOUT, _CBPF << 16 | identity)
-    program, room = bpf.packed(spreading(Secret.new(), snaplen))
-    first.setsockopt(_SOL_PACKET, _FANOUT_DATA, program)
+    packed, room = bpf.packed(program)
+    first.setsockopt(_SOL_PACKET, _FANOUT_DATA, packed)
     del room

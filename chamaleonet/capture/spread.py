@@ -12,10 +12,15 @@ the router and the client, by which the error would miss its flow.
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
 
 from chamaleonet.capture import bpf
 from chamaleonet.capture.bpf import ADD, AND, LSH, MUL, RSH, XOR, Assembler, B, H, W
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # A packet that is cut to so many bytes is followed to its end, whatever it is made of.
 MOST_SNAPLEN = 512
@@ -60,6 +65,33 @@ def spreading(secret: Secret, snaplen: int) -> tuple[bpf.Instruction, ...]:
     _ipv4(code, secret)
     _ipv6(code, secret, max(0, snaplen - _ETHERNET_HEADER - _IPV6_HEADER) // _LEAST_EXTENSION)
     return code.program()
+
+
+def ways(
+    secret: Secret, is_ipv4: NDArray[np.bool_], *addresses: tuple[NDArray[Any], NDArray[Any]]
+) -> NDArray[np.uint32]:
+    """Return what the program returns for packets between pairs of addresses.
+
+    Args:
+        secret: the hash's constants.
+        is_ipv4: shape (n,); all columns have it.
+        addresses: the two; each as its high and its low uint64, as in flows.records.
+
+    Returns:
+        uint32, shape (n,).
+    """
+    total = np.zeros(len(is_ipv4), np.uint32)
+    for high, low in addresses:
+        value = np.zeros(len(is_ipv4), np.uint32)
+        for words in (high >> np.uint64(32), high, low >> np.uint64(32), low):
+            hashed = (words.astype(np.uint32) + value ^ np.uint32(secret.key)) * np.uint32(
+                secret.first
+            )
+            hashed = (hashed ^ hashed >> np.uint32(16)) * np.uint32(secret.second)
+            hashed ^= hashed >> np.uint32(15)
+            value = np.where(is_ipv4 & (words is not low), np.uint32(0), hashed)
+        total += value
+    return total ^ total >> np.uint32(16)
 
 
 def _link_layer(code: Assembler, tags: int) -> None:

@@ -30,7 +30,8 @@ from chamaleonet.detectors.frames import (
 )
 from chamaleonet.detectors.gather import Gathered
 from chamaleonet.flows.engine import Engine
-from chamaleonet.flows.records import Direction, Quality
+from chamaleonet.flows.records import FLOW, SLAB, Direction, Quality
+from chamaleonet.flows.snapshot import Snapshot
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.tally import Tally
 
@@ -109,6 +110,11 @@ class Detector:
         self._count(monotonic)
 
     def _obey(self, frame: Frame) -> None:
+        if frame.kind == Kind.RESTORE:
+            flows, firsts, _ = frame.parts
+            events = self._engine.restore(Snapshot(flows.view(FLOW), firsts.view(SLAB)))
+            self._channel.put(pack(Kind.RESTORED, events.tobytes()))
+            return
         one, other = frame.numbers()
         if frame.kind == Kind.QUALITY:
             self._engine.set_quality(Direction(one), Quality(other))

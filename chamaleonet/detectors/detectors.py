@@ -13,6 +13,7 @@ import numpy as np
 
 from chamaleonet.capture.fanout import open_group
 from chamaleonet.capture.ring import Statistics
+from chamaleonet.capture.spread import Secret, ways
 from chamaleonet.detectors.frames import Counts, Kind, pack, pack_numbers
 from chamaleonet.detectors.process import DetectorProcess
 from chamaleonet.detectors.told import Told
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 _LIVE = tuple(state for state in State if state is not State.NONE)
 
 _PAUSE_SECONDS = 1.0  # at least, from one start of a detector to the next
-_FINISH_SECONDS = 10.0
+_PATIENCE_SECONDS = 20.0  # for what detectors have to do all at once
 _SILENT_SECONDS = 5.0  # a detector that was not heard of for so long does not work
 
 
@@ -81,7 +82,10 @@ class Detectors:
         self._quality = dict.fromkeys(Direction, Quality.SOUND)
         self._past = Counts()  # of detectors that have died
         self.restarts = self.lost_flows = self.unexpected = 0
-        self._sockets = open_group(interface, number, snaplen, retire)
+        self._early: list[Output] = []  # what was told before anybody asked
+        self._restored: list[NDArray[Any]] = []
+        self._secret = Secret.new()
+        self._sockets = open_group(interface, number, snaplen, self._secret, retire=retire)
         self._statistics = [Statistics(each) for each in self._sockets]
         now = time.monotonic()
         self._processes = [self._start(index, now) for index in range(number)]
@@ -105,6 +109,8 @@ class Detectors:
             now: ns since 1970. The detectors' own clocks let time pass; this one says when the
                 flows of a detector ended that has died.
         """
+        yield from self._early
+        self._early.clear()
         monotonic = time.monotonic()
         for index, process in enumerate(self._processes):
             process.channel.flush()
@@ -120,19 +126,13 @@ class Detectors:
 
     def finish(self) -> Iterator[Output]:
         """Have all detectors end their flows and themselves; yield what they tell until then."""
-        until = time.monotonic() + _FINISH_SECONDS
         for process in self._processes:
             process.channel.put(pack(Kind.FINISH))
-        while running := [each for each in self._processes if not each.channel.ended]:
-            now = time.monotonic()
-            if now >= until:
-                log.error("%s: %d detectors do not end", self._name, len(running))
-                return
-            sending = [each.channel for each in running if each.channel.queued]
-            select.select([each.channel for each in running], sending, [], until - now)
-            for index, process in enumerate(self._processes):
-                process.channel.flush()
-                yield from self._heard(process, index, now)
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while (running := self._running()) and time.monotonic() < until:
+            yield from self._wait(until)
+        if running:
+            log.error("%s: %d detectors do not end", self._name, len(running))
 
     def forget(self, row: int, first: int) -> Iterator[Output]:
         """Have one flow ended: as Engine does it, but what comes of it is told later."""
@@ -154,9 +154,36 @@ class Detectors:
         """Return the flows that were told of, at most so many; those that wait are not known."""
         return Snapshot(self._told.live(_LIVE)[:most], np.empty(0, SLAB))
 
-    def restore(self, flows: Snapshot) -> NDArray[Any]:  # noqa: ARG002
-        """Begin anew: which detector another controller's flow would belong to is not known."""
-        return np.empty(0, FLOW_EVENT)
+    def restore(self, flows: Snapshot) -> NDArray[Any]:
+        """Have each detector go on with its part of another engine's flows: as Engine does it.
+
+        It waits until they have; to be called once, at the beginning.
+        """
+        table = flows.flows
+        ends = ((table[f"{end}_hi"], table[f"{end}_lo"]) for end in ("low", "high"))
+        belongs = ways(self._secret, table["kind"] & 15 == 4, *ends) % self._number
+        for index, process in enumerate(self._processes):
+            part = table[belongs == index]
+            process.channel.put(pack(Kind.RESTORE, part.tobytes(), flows.firsts.tobytes()))
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while len(self._restored) < self._number and self._running() and time.monotonic() < until:
+            self._early += self._wait(until)
+        restored = np.concatenate([np.empty(0, FLOW_EVENT), *self._restored])
+        self._restored.clear()
+        return restored
+
+    def _running(self) -> list[DetectorProcess]:
+        return [process for process in self._processes if not process.channel.ended]
+
+    def _wait(self, until: float) -> Iterator[Output]:
+        """Wait for a detector to say something, at most until then, and yield what it is."""
+        channels = [process.channel for process in self._running()]
+        sending = [channel for channel in channels if channel.queued]
+        now = time.monotonic()
+        select.select(channels, sending, [], max(0.0, until - now))
+        for index, process in enumerate(self._processes):
+            process.channel.flush()
+            yield from self._heard(process, index, now)
 
     @property
     def packets(self) -> int:
@@ -227,17 +254,23 @@ class Detectors:
                     self.verdicts[key] += number
             elif frame.kind == Kind.TALLY:
                 self._send_counts(frame.parts[0].view(COUNT))
+            elif frame.kind == Kind.RESTORED:
+                events = frame.parts[0].view(FLOW_EVENT)
+                self._restored.append(self._renamed_events(events, index))
             else:
                 yield self._renamed(frame.output(), index)
 
     def _renamed(self, output: Output, index: int) -> Output:
         """Let the rows be ours, and take note of what is told."""
-        events, packets = output.events, output.packets
-        events["row"] = events["row"] * self._number + index
+        packets = output.packets
         rows = packets["row"]
         packets["row"] = np.where(rows < 0, rows, rows * self._number + index)
+        return Output(self._renamed_events(output.events, index), packets, output.data)
+
+    def _renamed_events(self, events: NDArray[Any], index: int) -> NDArray[Any]:
+        events["row"] = events["row"] * self._number + index
         self._told.take(events)
-        return output
+        return events
 
     def _qualify(self, process: DetectorProcess) -> None:
         """Tell a detector of the qualities in force."""

@@ -29,11 +29,13 @@ class Kind(IntEnum):
     QUALITY = 1  # Direction, Quality: int64
     FORGET = 2  # row, time of the flow's first packet: int64
     FINISH = 3  # end all flows and the process
+    RESTORE = 8  # FLOW, SLAB: a Snapshot to go on with
     # To the controller.
     OUTPUT = 4  # events, packets, data
     COUNTS = 5  # Counts: int64
     VERDICTS = 6  # keys, numbers: int64; of switch.flowcounts, healthy flows
     TALLY = 7  # COUNT of log.tally, healthy flows
+    RESTORED = 9  # FLOW_EVENT, as Engine.restore returns them
 
 
 class Counts(NamedTuple):

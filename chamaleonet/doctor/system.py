@@ -104,9 +104,8 @@ def _memory(ctx: Context) -> Result:
     need += len(switches) * config.max_flows * (_FLOW + _FIRST_PACKET)
     for switch in switches:
         if switch.candidates.interface is not None:
-            need += switch.candidates.detectors * _CANDIDATE_RING
-        if switch.candidates.detectors > 1:  # processes of their own, which share out the flows
-            need += switch.candidates.detectors * _PROGRAM
+            need += max(1, switch.candidates.detectors) * _CANDIDATE_RING
+        need += switch.candidates.detectors * _PROGRAM  # which share out the flows
     found = f"{need // _MEBI} MiB at most are needed, {free // _MEBI} of {total // _MEBI} free"
     if need > total:
         return fail(found, "lower max_flows or stream.queue, or add memory")

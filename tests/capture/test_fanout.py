@@ -36,7 +36,7 @@ def send(namespace):
 
 @contextlib.contextmanager
 def rings(namespace, number):
-    group = namespace.call(open_group, "near", number, 128, retire=1)
+    group = namespace.call(open_group, "near", number, 128, SECRET, retire=1)
     with contextlib.ExitStack() as opened:
         yield [opened.enter_context(Ring(member)) for member in group]
 
@@ -71,8 +71,7 @@ def by_ring(opened, count):
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_the_kernel_spreads_as_the_program_says(namespace, send, monkeypatch, number):
-    monkeypatch.setattr(fanout.Secret, "new", lambda: SECRET)
+def test_the_kernel_spreads_as_the_program_says(namespace, send, number):
     program = spreading(SECRET, 128)
     sent = frames()
     with rings(namespace, number) as opened:
@@ -106,7 +105,7 @@ def test_the_ways_stay_when_the_interface_goes_down_and_up(namespace, send):
 
 
 def test_whoever_takes_a_ring_over_goes_on_where_the_other_stopped(namespace, send):
-    [member] = namespace.call(open_group, "near", 1, 128, retire=1)
+    [member] = namespace.call(open_group, "near", 1, 128, SECRET, retire=1)
     with Ring(member) as first:
         batches = first.batches()
         for number in range(300):
@@ -124,10 +123,10 @@ def test_whoever_takes_a_ring_over_goes_on_where_the_other_stopped(namespace, se
 
 def test_a_missing_interface_is_named():
     with pytest.raises(UserError, match="nosuch0: cannot capture: No such device"):
-        open_group("nosuch0", 2, 128)
+        open_group("nosuch0", 2, 128, SECRET)
 
 
 def test_a_kernel_without_such_groups_is_told_of(namespace, monkeypatch):
     monkeypatch.setattr(fanout, "_CBPF", 99)
     with pytest.raises(UserError, match="near: packets cannot be spread over processes: Invalid"):
-        namespace.call(open_group, "near", 2, 128)
+        namespace.call(open_group, "near", 2, 128, SECRET)

@@ -1,10 +1,13 @@
 import ipaddress
 import struct
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chamaleonet.capture import bpf
-from chamaleonet.capture.spread import MOST_SNAPLEN, Secret, spreading
+from chamaleonet.capture.spread import MOST_SNAPLEN, Secret, spreading, ways
 from tests.capture.machine import WORD, received, run
 from tests.traffic import (
     ACK,
@@ -143,6 +146,23 @@ def test_flows_are_spread_evenly_and_by_another_secret_otherwise():
                 share = sum(way % number == index for way in ways[-1])
                 assert share == pytest.approx(len(packets) / number, rel=0.3)
     assert ways[0] != ways[1]
+
+
+@given(
+    st.lists(
+        st.tuples(st.ip_addresses(v=4), st.ip_addresses(v=4))
+        | st.tuples(st.ip_addresses(v=6), st.ip_addresses(v=6)),
+        min_size=1,
+    )
+)
+def test_the_way_of_a_pair_is_known_without_a_packet(pairs):
+    columns = []
+    for ends in zip(*pairs, strict=True):
+        words = [divmod(int(end), 1 << 64) for end in ends]
+        columns.append(tuple(np.array(each, np.uint64) for each in zip(*words, strict=True)))
+    is_ipv4 = np.array([one.version == 4 for one, _ in pairs])
+    found = ways(SECRET, is_ipv4, *columns).tolist()
+    assert found == [pair(str(one), str(other)) for one, other in pairs]
 
 
 def test_the_program_fits_into_the_kernel():

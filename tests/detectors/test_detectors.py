@@ -183,6 +183,25 @@ def test_a_flow_is_forgotten_by_the_detector_that_has_it(watch):
     assert sorted(watched.rows(Change.ENDED, State.UNANSWERED)) == sorted(rows[:4])
 
 
+def test_detectors_go_on_with_the_flows_of_others(watch):
+    earlier = watch(number=3)
+    for client, server in FLOWS:
+        earlier.send(udp(client, server))
+    earlier.until(lambda: len(earlier.events) == len(FLOWS))
+    saved = earlier.detectors.snapshot(1000)
+    earlier.close()
+    watched = watch(number=2)
+    restored = watched.detectors.restore(saved)
+    assert len({*restored["row"].tolist()}) == len(FLOWS)
+    assert set(restored["flow"]["state"].tolist()) == {State.UNANSWERED}
+    assert len(watched.detectors.live_flows(ERRONEOUS)) == len(FLOWS)
+    for client, server in FLOWS:  # each knows its own: the replies recover them
+        watched.send(udp(server, client, sport=53, dport=40000))
+    watched.until(lambda: len(watched.events) == len(FLOWS))
+    recovered = watched.rows(Change.JUDGED, State.RECOVERED)
+    assert sorted(recovered) == sorted(restored["row"].tolist())
+
+
 def test_packets_by_another_way_are_counted_but_not_judged(watch):
     watched = watch()
     outputs = watched.detectors.judge(batch([Record(ethernet(udp(*FLOWS[0])))]))
@@ -191,7 +210,7 @@ def test_packets_by_another_way_are_counted_but_not_judged(watch):
 
 
 def test_one_that_does_not_end_is_not_waited_for(watch, monkeypatch, caplog):
-    monkeypatch.setattr("chamaleonet.detectors.detectors._FINISH_SECONDS", 0.2)
+    monkeypatch.setattr("chamaleonet.detectors.detectors._PATIENCE_SECONDS", 0.2)
     watched = watch()
     watched.until(lambda: watched.detectors.working == 2)
     os.kill(watched.detectors.process_ids[0], signal.SIGSTOP)
