@@ -182,3 +182,23 @@ def test_killed_twenty_times_no_rule_is_lost_doubled_or_left_and_no_flow_logged_
         assert len(told) > 50
         assert [flow for flow, n in times.items() if n > 1] == []
         assert told - set(times) == set()
+
+
+def test_detectors_go_on_with_the_flows_of_those_before(tmp_path):
+    settings = CONNTRACK.replace(CANDIDATE, f"{CANDIDATE}, detectors: 2", 1)
+    checkpoint = f"{{directory: '{tmp_path}/checkpoint', interval: 200ms}}"
+    with (
+        Network("single") as network,
+        Controller(tmp_path, settings, checkpoint=checkpoint) as controller,
+    ):
+        ports = range(20000, 20040)
+        network.send("client", *map(frame, ports))
+        controller.wait_for(lambda: controller.total("redirect_rules") == len(ports))
+        before = redirects(network)
+        controller.kill()
+        controller.start()
+        controller.wait_for(lambda: controller.total("redirect_rules") == len(ports))
+        assert redirects(network) == before
+        assert controller.total("restored_flows_total") == len(ports)
+        network.send("server", *(frame(port, reply=True) for port in ports))
+        controller.wait_for(lambda: controller.total("redirect_rules") == 0)
