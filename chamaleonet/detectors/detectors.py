@@ -59,6 +59,7 @@ class Detectors:
         options: as Engine's.
 
     Attributes:
+        now: the time that has passed, ns.
         restarts: how many detectors were started again.
         lost_flows: flows that waited for their reply in a detector that died.
         unexpected: packets that came by another way than the interface: not judged.
@@ -81,7 +82,7 @@ class Detectors:
         self._told = Told(share * number, options["ended"])
         self._quality = dict.fromkeys(Direction, Quality.SOUND)
         self._past = Counts()  # of detectors that have died
-        self.restarts = self.lost_flows = self.unexpected = 0
+        self.now = self.restarts = self.lost_flows = self.unexpected = 0
         self._early: list[Output] = []  # what was told before anybody asked
         self._restored: list[NDArray[Any]] = []
         self._secret = Secret.new()
@@ -109,6 +110,7 @@ class Detectors:
             now: ns since 1970. The detectors' own clocks let time pass; this one says when the
                 flows of a detector ended that has died.
         """
+        self.now = max(self.now, now)
         yield from self._early
         self._early.clear()
         monotonic = time.monotonic()

@@ -44,6 +44,10 @@ class Judge(Protocol):
         """Go on with another judge's flows; return the FLOW_EVENTs of those that are here now."""
 
     @property
+    def now(self) -> int:
+        """The largest timestamp so far, ns."""
+
+    @property
     def packets(self) -> int:
         """Packets judged so far."""
 
