@@ -254,6 +254,8 @@ class ControllerMetrics:
             " causes.",
             "cause",
         )
+        for cause in OPENFLOW_ERRORS:
+            self.openflow_errors.labels(cause)
         self.detectors = gauge(
             "detectors", "Detectors that work, of a switch that has some.", "dp_id"
         )

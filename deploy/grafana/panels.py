@@ -158,6 +158,19 @@ SWITCH = [
         width=12,
     ),
     LOSS,
+    Panel(
+        "OpenFlow connections closed",
+        {"{{cause}}": increase("openflow_errors_total", "cause")},
+        "For what their other end did: docs/security.md tells the causes.", bad=1,
+    ),
+    Panel(
+        "Rules at connection", {"{{outcome}}": increase("reconciled_rules_total", "outcome")},
+        "What a switch that connects has of our rules, and what was changed.",
+    ),
+    Panel(
+        "Saved flows", {"": gauge("checkpoint_bytes")},
+        "What the next controller goes on with; 0 where nothing is saved.", "bytes",
+    ),
 ]  # fmt: skip
 
 LOGGER = [
@@ -228,6 +241,10 @@ NETWORK = [
         "Share of the most erroneous host", {"{{direction}}": gauge("erroneous_top_host_ratio")},
         "One internal host's part of the last minutes' errors. Near 1 with many errors: a worm, a"
         " scanner, or a host whose server is gone.", "percentunit", width=12,
+    ),
+    Panel(
+        "Not to be relied on", {"{{quality}}": rate("flows_unsound_total", "quality")},
+        "Suspect: replies were out of sight. Degraded: packets were shed.", "ops", width=24, bad=1,
     ),
     Panel(
         "Unanswered",
