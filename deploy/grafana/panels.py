@@ -144,8 +144,23 @@ SWITCH = [
         "Packets that came over the OpenFlow connection.", "pps", width=9,
     ),
     Panel(
-        "Redirect rules", {"{{dp_id}}": gauge("redirect_rules")},
-        "Rules in the switch, one or two for each flow that fails now.", width=12,
+        "Redirect rules",
+        {
+            "{{dp_id}}": gauge("redirect_rules"),
+            "{{dp_id}}, of them for many flows": gauge("redirect_aggregate_rules"),
+            "{{dp_id}}, budget": gauge("redirect_budget_rules"),
+        },
+        "One for each flow that fails now. Near the budget, one rule stands for many flows.",
+        width=12,
+    ),
+    Panel(
+        "Flows without a rule", {"{{dp_id}}": gauge("redirect_uncovered_flows")},
+        "Their packets are not copied: the budget is used up, or the switch refused.", bad=1,
+        width=12,
+    ),
+    Panel(
+        "Rules in the switch's tables", {"{{dp_id}} {{table}}": gauge("switch_table_rules")},
+        "Anybody's rules in the tables that we use.", width=12,
     ),
     Panel(
         "Changes of redirect rules", {"{{change}}": rate("redirect_rule_changes_total", "change")},
