@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
+from chamaleonet.doctor.abilities import ABILITIES
 from chamaleonet.doctor.bridge import BRIDGE, VERSION
 from chamaleonet.doctor.check import Check, Context, Result, Skip, Verdict
 from chamaleonet.doctor.ports import PORTS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from chamaleonet.doctor.machine import Machine
 
 # The order of the table. Clock steps come last: something has to have gone on meanwhile.
-CHECKS = (*SYSTEM, *RUNNING, VERSION, *BRIDGE, *PORTS, *RULES, CLOCK_STEPS)
+CHECKS = (*SYSTEM, *RUNNING, VERSION, *BRIDGE, *ABILITIES, *PORTS, *RULES, CLOCK_STEPS)
 
 
 class Examined(NamedTuple):

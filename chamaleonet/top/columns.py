@@ -63,7 +63,7 @@ def _judged(known: Known, now: int) -> str:
 
 
 def _verdict(known: Known) -> str:
-    return known.row.verdict + ("" if known.quality == "sound" else "?")
+    return known.row.verdict + ("" if known.row.quality == "sound" else "?")
 
 
 COUNTS = (
@@ -99,7 +99,7 @@ def flow_lines(known: Known, now: int) -> list[tuple[str, str]]:
         ("protocol", protocol_name(row.protocol) + (f", VLAN {row.vlan}" if row.vlan else "")),
         ("direction", row.direction),
         ("verdict", f"{row.verdict}: {reason(row)}"),
-        ("quality", known.quality),
+        ("quality", known.row.quality),
         ("state", state),
         ("ICMP sender", row.icmp_sender or "-"),
         ("attempts", f"{row.attempts}"),

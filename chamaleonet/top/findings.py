@@ -135,21 +135,24 @@ class _Asked(NamedTuple):
     period: float | None  # seconds, where it has a rhythm
 
 
-def _asked(rows: Collection[Row], services: Collection[str] | None) -> dict[str, list[_Asked]]:
-    """Return who asks in vain by service; services None: all."""
-    inside = [row for row in rows if row.direction in _INSIDE]
-    pairs = _grouped(inside, lambda row: (row.client, row.server, service(row)))
+def _asked(rows: Collection[Row], wanted: Callable[[str], bool]) -> dict[str, list[_Asked]]:
+    """Return who asks in vain, by server and service, of the services that are wanted."""
+    pairs: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.direction in _INSIDE and wanted(what := service(row)):
+            pairs.setdefault((row.client, row.server, what), []).append(row)
     asked: dict[str, list[_Asked]] = {}
     for (_, server, what), its in pairs.items():
-        if services is None or what in services:
-            each = _Asked(its, sum(row.attempts for row in its), _rhythm(its, what))
-            asked.setdefault(f"{server} {what}", []).append(each)
+        each = _Asked(its, sum(row.attempts for row in its), _rhythm(its, what))
+        asked.setdefault(f"{server} {what}", []).append(each)
     return asked
 
 
 def _rhythm(rows: list[Row], what: str) -> float | None:
     """Return the seconds from attempt to attempt, None where these are not alike."""
     requests = sum(row.attempts for row in rows)
+    if len(rows) < POLLS and requests < STEADY * len(rows):
+        return None
     if requests >= STEADY * len(rows) and not what.startswith("tcp"):
         active = sum(row.last - row.first for row in rows)
         return active / (requests - len(rows)) / _SECOND
@@ -177,7 +180,7 @@ def _finding(kind: str, subject: str, its: list[_Asked]) -> LiveFinding:
 
 
 def _dead_resolvers(rows: Collection[Row]) -> Iterator[LiveFinding]:
-    for subject, its in _asked(rows, DNS).items():
+    for subject, its in _asked(rows, DNS.__contains__).items():
         all_rows = [row for each in its for row in each.rows]
         many = sum(each.requests for each in its) >= QUERIES and _lasts(all_rows)
         if many or any(each.period is not None for each in its):
@@ -190,13 +193,13 @@ def _lasts(rows: list[Row]) -> bool:
 
 
 def _dead_peers(rows: Collection[Row]) -> Iterator[LiveFinding]:
-    for subject, its in _asked(rows, NTP).items():
+    for subject, its in _asked(rows, NTP.__contains__).items():
         if any(each.requests >= REQUESTS * len(each.rows) or each.period for each in its):
             yield _finding("ntp_dead_peer", subject, its)
 
 
 def _monitoring(rows: Collection[Row]) -> Iterator[LiveFinding]:
-    for subject, its in _asked(rows, MONITORING).items():
+    for subject, its in _asked(rows, MONITORING.__contains__).items():
         ping = subject.endswith(PINGS)
         if regular := [
             each
@@ -208,7 +211,6 @@ def _monitoring(rows: Collection[Row]) -> Iterator[LiveFinding]:
 
 def _stale(rows: Collection[Row]) -> Iterator[LiveFinding]:
     known = {*DNS, *NTP, *MONITORING}
-    for subject, its in _asked(rows, None).items():
-        regular = [each for each in its if each.period is not None]
-        if regular and subject.split()[1] not in known:
+    for subject, its in _asked(rows, lambda what: what not in known).items():
+        if regular := [each for each in its if each.period is not None]:
             yield _finding("stale_server", subject, regular)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chamaleonet.flows.records import FLOW, Quality
+from chamaleonet.flows.records import FLOW
 from chamaleonet.flows.transitions import CAPTURABLE
 from chamaleonet.log.columns import protocol_name
 from chamaleonet.log.events.rows import rows
@@ -103,7 +103,6 @@ class Known:
 
     Attributes:
         row: the flow, as it was told last.
-        quality: how far its verdict can be relied on: a label of Quality.
         live: it is erroneous and has not ended.
         state: what is to be said of it besides its verdict: "", "ended", or "gone" where the
             controller no longer knows it.
@@ -113,7 +112,6 @@ class Known:
     """
 
     row: Row
-    quality: str = ""
     live: bool = False
     state: str = ""
     history: tuple[tuple[int, str], ...] = ()
@@ -164,8 +162,7 @@ class Model:
         """Take messages in the order in which they came; ``now`` is ns since 1970."""
         messages = list(messages)
         flows = [message.flow for message in messages if len(message.flow)]
-        joined = np.concatenate([_NO_FLOWS, *flows])  # rows are made many at a time
-        told = zip(rows(joined), joined["quality"].tolist(), strict=True)
+        told = iter(rows(np.concatenate([_NO_FLOWS, *flows])))  # they are made many at a time
         for message in messages:
             self._count_missed(message)
             if message.kind == "hello":
@@ -175,7 +172,7 @@ class Model:
                 self.current = True
                 self._forget_untold()
             elif len(message.flow):
-                self._take(message.kind, *next(told), now)
+                self._take(message.kind, next(told), now)
 
     def _count_missed(self, message: Message) -> None:
         before, self._position = self._position, message.position or self._position
@@ -190,7 +187,7 @@ class Model:
             if known.live and known.connection != self._connection:
                 _end(known, "gone")
 
-    def _take(self, kind: str, row: Row, quality: int, now: int) -> None:
+    def _take(self, kind: str, row: Row, now: int) -> None:
         erroneous = row.verdict in _ERRONEOUS
         known = self.flows.get(row.key)
         if known is None:
@@ -198,7 +195,7 @@ class Model:
                 return  # the end of what was forgotten
             known = self.flows[row.key] = Known(row)
         self.flows.move_to_end(row.key)
-        known.row, known.quality = row, Quality(quality).label
+        known.row = row
         known.connection = self._connection
         if not known.history or known.history[-1][1] != row.verdict:
             known.history = (*known.history, (row.judged, row.verdict))[-_HISTORY:]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chamaleonet.log.events.rows import rfc3339
 from chamaleonet.top.findings import findings
-from chamaleonet.top.view import Level, items
+from chamaleonet.top.state import Level, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def table(
         "# time", "list", "name", "now", "minute", "total", "recovered", "last"
     ).rstrip()
     level = Level(what, sort=SORTS[sort], filter=contains)
-    for _, count, _ in items(model, level, now)[:rows]:
+    for _, count in items(model, level, now)[:rows]:
         last = rfc3339(count.last, 3) if count.last else "-"
         yield _COUNTS.format(
             time, what, count.name, count.live, count.minute.count(now), count.total,

@@ -15,8 +15,9 @@ from chamaleonet.log.stream.reader import VerdictReader
 from chamaleonet.log.stream.tail import check_permission, status_of
 from chamaleonet.top import plain
 from chamaleonet.top.model import Model
+from chamaleonet.top.state import State, press
 from chamaleonet.top.terminal import Ended, Terminal, is_capable
-from chamaleonet.top.view import State, press, render
+from chamaleonet.top.view import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

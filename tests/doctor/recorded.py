@@ -290,6 +290,9 @@ def configured(**changes):
     return Config.model_validate(plain)
 
 
+REACTIVE = configured(
+    switch__pipeline="reactive", switch__candidates={"port": None, "interface": None}
+)
 NOT_INSTALLED = Answer(127, "", "not installed")
 _FAILED = "ovs-vsctl: unix:/run/openvswitch/db.sock: database connection failed ({})\n"
 DENIED = Answer(1, "", _FAILED.format("Permission denied"))

@@ -8,6 +8,7 @@ from tests.doctor.recorded import (
     INLINE,
     NOT_INSTALLED,
     PORTS,
+    REACTIVE,
     Recorded,
     configured,
     exported,
@@ -19,9 +20,6 @@ DUMP = "ovs-ofctl --protocols=OpenFlow13 --no-names dump-flows"
 DUMP_NO_STATS = "ovs-ofctl --protocols=OpenFlow13 --no-names --no-stats dump-flows"
 DIFF = "ovs-ofctl --protocols=OpenFlow13 --no-names diff-flows"
 RULES = list(switch_rules(INLINE, INLINE.switches[0]))[1:]
-REACTIVE = configured(
-    switch__pipeline="reactive", switch__candidates={"port": None, "interface": None}
-)
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ def test_a_copy_stays_as_it_is():
 
 def test_quality_is_told():
     suspect = tcp(1, quality=Quality.SUSPECT)
-    assert [known.quality for known in told(verdict(suspect)).flows.values()] == ["suspect"]
+    assert [known.row.quality for known in told(verdict(suspect)).flows.values()] == ["suspect"]
 
 
 def test_nothing_told_is_nothing_counted():

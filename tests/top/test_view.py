@@ -6,7 +6,8 @@ from rich.cells import cell_len
 from chamaleonet.flows.records import Quality
 from chamaleonet.flows.transitions import State as Verdict
 from chamaleonet.top.model import Model
-from chamaleonet.top.view import HELP, TABS, State, press, render
+from chamaleonet.top.state import TABS, State, press
+from chamaleonet.top.view import HELP, render
 from tests.log.build import SECOND, flow
 from tests.top.build import CURRENT, HELLO, NOW, ended, recovered, tcp, told, verdict
 
