@@ -11,6 +11,7 @@ from tests.doc_commands import HOW, SWITCH, Shell, checkout
 
 BLOCKS = [block for block in doc_commands.blocks() if HOW.get(block.name) == SWITCH]
 PORTS = {"cand0": 3, "log0": 4}
+NEED_A_CONTROLLER = ("doctor", "tail", "top")
 SET_UP = "docs/live.md: ovs-vsctl set bridge"
 
 
@@ -34,8 +35,8 @@ def bridge():
 def ports(bridge):
     for name, number in PORTS.items():
         run(
-            "ovs-vsctl", "add-port", "br0", name, "--", "set", "interface", name, "type=internal",
-            f"ofport_request={number}",
+            "ovs-vsctl", "add-port", "br0", name, "tag=4094", "--",
+            "set", "interface", name, "type=internal", f"ofport_request={number}",
         )  # fmt: skip
         run("ip", "link", "set", name, "up")
     run("ovs-vsctl", "set-controller", "br0", "tcp:127.0.0.1:6653", "--")
@@ -53,6 +54,8 @@ def test_a_block_works(block, tmp_path, request):
             shell.run(
                 f"chamaleonet replay campus.pcap --flows {logs}/made.flows.parquet --all-flows"
             )
-        if block.commands[0].startswith(("chamaleonet tail", "chamaleonet top")):
+        if block.commands[0].startswith("chamaleonet doctor"):
+            shell.run("chamaleonet keygen /etc/chamaleonet/anonymise.key")
+        if block.commands[0].startswith(tuple(f"chamaleonet {name}" for name in NEED_A_CONTROLLER)):
             shell.run("chamaleonet run --config deploy/inline-ovs.yaml")
         shell.run(*block.commands)

@@ -146,6 +146,9 @@ def test_connection(machine, bridge):
         "fail", "tcp:127.0.0.1:6653 is not connected: Connection refused",
         "chamaleonet run --config site.yaml",
     )  # fmt: skip
+    connected = 'chamaleonet_switch_connected{dp_id="00000000000000a1"} 1.0'
+    machine.pages[9302] = exported(connected)  # which the database does not know yet
+    assert says("connection", machine)[0] == "ok"
     bridge["controller"] = None
     assert says("connection", machine)[0] == "skipped"
 
