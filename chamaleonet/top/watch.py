@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -78,15 +79,15 @@ class Followed:
         self._clock = clock
         self._ended = threading.Event()
         self._reader = VerdictReader(endpoint, acknowledges=False, name="top", retry=retry)
-        self._thread = threading.Thread(target=self._follow, name="model", daemon=True)
+        self._thread = ThreadPoolExecutor(1, "model")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._work = self._thread.submit(self._follow)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.shutdown()
         self._reader.close()
 
     @property
@@ -94,10 +95,10 @@ class Followed:
         """What is to be said about the connection."""
         return status_of(self._reader)
 
-    @property
-    def failed(self) -> bool:
-        """Whether the model is kept up to date no longer, by a mistake of ours."""
-        return not self._thread.is_alive()
+    def check(self) -> None:
+        """Raise the exception that ended the thread, if one did: a mistake of ours."""
+        if self._work.done():
+            self._work.result()
 
     def _follow(self) -> None:
         messages = self._reader.messages
@@ -140,7 +141,8 @@ def show(followed: Followed, source: str) -> None:
     """Show it on the terminal until it is ended by a key or a signal."""
     state, paused = State(), None
     with contextlib.suppress(Ended), Terminal() as terminal:
-        while not state.ended and not followed.failed:
+        while not state.ended:
+            followed.check()
             now = time.time_ns()
             model = followed.model if paused is None else paused[0]
             shown_now = now if paused is None else paused[1]
@@ -175,8 +177,9 @@ def print_tables(followed: Followed, options: Options, source: str) -> int:
             if followed.status != said:
                 said = followed.status
                 print(f"{source}: {said}", file=sys.stderr)
-            if ended.wait(min(_SECONDS, max(due - time.monotonic(), 0))) or followed.failed:
-                return int(followed.failed)
+            if ended.wait(min(_SECONDS, max(due - time.monotonic(), 0))):
+                return 0
+            followed.check()
         with followed.lock:
             lines = list(
                 plain.table(

@@ -1,6 +1,10 @@
 """Tables for pipes."""
 
-from chamaleonet.top.plain import table
+import argparse
+
+from chamaleonet.commands import top as command
+from chamaleonet.top.model import KEEP
+from chamaleonet.top.plain import LISTS, SORTS, table
 from tests.log.build import SECOND
 from tests.top.build import NOW, active, recovered, tcp, told, verdict
 
@@ -50,6 +54,14 @@ def test_a_finding_is_a_line_without_blanks_in_its_columns():
          "10.0.0.1,_10_attempts,_every_1_s"],
     ]  # fmt: skip
     assert rows(told(*map(verdict, polls)), "findings", contains="ntp")[1] == []
+
+
+def test_the_command_offers_what_there_is():
+    assert command._LISTS == LISTS
+    assert tuple(SORTS) == command._SORTS
+    parser = argparse.ArgumentParser()
+    command.add(parser.add_subparsers())
+    assert parser.parse_args(["top"]).keep == KEEP
 
 
 def test_nothing_is_a_line_of_headings():

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.top.terminal import frame
+from tests.log.stream.streams import until
 from tests.top.pseudo import Session, flows, stream, tell, top
 
 ENTERS, LEAVES = b"\x1b[?1049h", b"\x1b[?1049l"
@@ -131,13 +132,24 @@ def test_a_terminal_that_cannot_do_it_gets_lines(address, term):
 
 
 def test_a_terminal_that_takes_nothing_does_not_slow_the_stream(address):
-    """Nobody reads the terminal; all that is told comes through, and the end is not held up."""
+    """Nobody reads the terminal; all that is told is taken, more than could wait on its way."""
     with stream(address, *flows(1)) as producer, top(address) as session:
         session.shows("10.0.0.1")
-        for first in range(2, 3000, 100):
-            tell(producer, flows(100, first))
-            session.process.send_signal(signal.SIGWINCH)  # another screen to be written
-        session.until(lambda: b"total 3001" in session.read())
+        [follower] = producer._followers
+        for first in range(2, 15_000, 500):
+            tell(producer, flows(500, first))
+            session.process.send_signal(signal.SIGWINCH)  # another screen that is not read
+            until(lambda: not follower._frames)
+        session.until(lambda: b"total 15001" in session.read())
         assert producer.dropped["stream_follower_slow"] == 0
         session.press(b"q")
         assert session.ends() == 0
+
+
+def test_a_terminal_that_was_stopped_does_not_hold_up_the_end(address):
+    with stream(address, *flows(3)), top(address) as session:
+        session.shows("10.0.0.3")
+        termios.tcflow(session.slave, termios.TCOOFF)  # as ^S does
+        session.process.send_signal(signal.SIGTERM)
+        assert session.ends() == 0
+        assert session.is_restored

@@ -36,7 +36,13 @@ def test_it_follows_from_one_controller_to_the_next(address):
         assert hosts(followed) == {"10.0.0.1": (2, 1, 2, 0)}
         with stream(address, tcp(3, client="10.0.0.3")):
             until(lambda: hosts(followed) == {"10.0.0.1": (0, 1, 2, 0), "10.0.0.3": (1, 0, 1, 0)})
-    assert followed.failed
+
+
+def test_a_mistake_of_ours_is_not_hidden_by_the_thread(address):
+    with Followed(address, 100, lambda: 1 / 0, retry=0.02) as followed:
+        followed.check()
+        with stream(address, tcp(1)), pytest.raises(ZeroDivisionError):
+            until(followed.check)
 
 
 def test_a_socket_that_is_not_ours_is_named(tmp_path):
