@@ -41,6 +41,7 @@ bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/as-root $(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.scaling
 	deploy/as-root $(BIN)/python -m benchmarks.logger
+	deploy/as-root $(BIN)/python -m benchmarks.budget
 	$(BIN)/python -m benchmarks.report
 
 docs: $(VENV)/installed ## write what is generated: parts of docs/, Grafana's dashboards

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections import Counter
 
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY = 0, 1, 2, 3
 FEATURES_REQUEST, FEATURES_REPLY = 5, 6
 PACKET_IN, FLOW_REMOVED, FLOW_MOD = 10, 11, 14
 MULTIPART_REQUEST, MULTIPART_REPLY = 18, 19
 BARRIER_REQUEST, BARRIER_REPLY = 20, 21
-FLOW, PORT_DESC = 1, 13  # OFPMP_
+FLOW, TABLE, TABLE_FEATURES, PORT_DESC = 1, 3, 12, 13  # OFPMP_
 ADD, DELETE, DELETE_STRICT = 0, 3, 4  # OFPFC_
 NO_BUFFER = 0xFFFFFFFF
 
@@ -101,12 +102,14 @@ class FakeSwitch:
     Attributes:
         flow_mods: bodies of the flow-mods so far.
         table: its flow entries; another connection may have the same.
+        holds: how many entries each of its tables has room for; None: it does not say.
     """
 
-    def __init__(self, address, dp_id=0xA1, patience=60.0, table=None, context=None):
+    def __init__(self, address, dp_id=0xA1, patience=60.0, table=None, context=None, holds=None):
         self.dp_id = dp_id
         self.flow_mods = []
         self.table = FlowTable() if table is None else table
+        self.holds = holds
         self.refuse = 0  # so many next flow-mods get an error
         self._buffer = b""
         deadline = time.monotonic() + patience
@@ -150,6 +153,14 @@ class FakeSwitch:
             (wanted,) = struct.unpack_from("!H", body)
             if wanted == FLOW:
                 self.send(b"".join(self.table.parts(body, xid)))
+            elif wanted == TABLE_FEATURES and self.holds is not None:
+                for table in range(4):  # each in a part of its own
+                    feature = struct.pack("!HB5x32sQQII", 64, table, b"", 0, 0, 3, self.holds)
+                    self.send(multipart(wanted, feature, xid, more=table < 3))
+            elif wanted == TABLE:
+                active = Counter(table for table, _, _ in self.table.entries)
+                counts = (struct.pack("!B3xIQQ", n, active[n], 0, 0) for n in range(4))
+                self.send(multipart(wanted, b"".join(counts), xid))
             else:
                 self.send(multipart(wanted, b"", xid))
         elif kind == FLOW_MOD and self.refuse:

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from chamaleonet.switch.rules import COOKIE_PREFIX
-from tests.fake_switch import BARRIER_REQUEST, FakeSwitch, flow_removed, packet_in
+from tests.fake_switch import (
+    BARRIER_REQUEST,
+    MULTIPART_REQUEST,
+    FakeSwitch,
+    FlowTable,
+    flow_removed,
+    packet_in,
+)
 from tests.traffic import ethernet, udp
 
 C, S = "10.0.0.1", "192.0.2.9"
@@ -165,6 +172,18 @@ def test_a_refused_rule_is_counted_and_logged_with_its_flow(start, connect):
     errors = controller.errors.read_text()
     assert "nw_src=10.0.0.1,nw_dst=192.0.2.9" in errors
     assert "OFPFMFC_TABLE_FULL" in errors
+
+
+def test_the_budget_is_what_the_switch_says_of_its_tables(start, connect):
+    controller = start()
+    others = FlowTable()
+    for port in range(8):
+        others.entries[1, 7, port] = 0x7, 0, 0, b""
+    switch = connect(controller, holds=100, table=others)
+    switch.receive_until(BARRIER_REQUEST, 2)
+    switch.receive_until(MULTIPART_REQUEST)
+    # One rule of the table is ours, and static.
+    controller.eventually('redirect_budget_rules{dp_id="00000000000000a1"}', 91)
 
 
 def test_a_switch_that_comes_back_gets_all_rules_again(start, connect):

@@ -37,6 +37,19 @@ RANKS = 3
 _WIDER = {0: (2,), 1: (3, 4)}  # positions in what ``wider`` returns: which contain which
 
 
+class Prefix(NamedTuple):
+    """A prefix, its address and netmask as integers."""
+
+    version: int
+    address: int
+    mask: int
+
+    @classmethod
+    def of(cls, network: Network) -> Prefix:
+        """Return a network as a prefix."""
+        return cls(network.version, int(network.network_address), int(network.netmask))
+
+
 class Aggregate(NamedTuple):
     """A match wider than a flow.
 
@@ -78,7 +91,7 @@ class Aggregate(NamedTuple):
         return match if self.service is None else (*match, self.service)
 
 
-def wider(key: FlowKey, inside: Network | None, *, of_one_protocol: bool) -> tuple[Aggregate, ...]:
+def wider(key: FlowKey, inside: Prefix | None, *, of_one_protocol: bool) -> tuple[Aggregate, ...]:
     """Return the aggregates that match a flow, the narrowest first.
 
     Args:
@@ -96,8 +109,7 @@ def wider(key: FlowKey, inside: Network | None, *, of_one_protocol: bool) -> tup
     )
     if inside is None:
         return found
-    network, mask = int(inside.network_address), int(inside.netmask)
-    return *found, Aggregate(2, version, protocol, None, network, mask, service)
+    return *found, Aggregate(2, version, protocol, None, inside.address, inside.mask, service)
 
 
 class _Ruled:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chamaleonet.flows.records import Query
-from chamaleonet.switch.aggregate import Aggregate, wider
+from chamaleonet.switch.aggregate import Aggregate, Prefix, wider
 from chamaleonet.switch.pipeline import FAMILIES, Change, Flow, Frame
 from chamaleonet.switch.rules import (
     ACK,
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from chamaleonet.flows.transitions import State
     from chamaleonet.switch.match import FlowKey
-    from chamaleonet.units import Network
 
 # Priorities of aggregates.
 _OPENING = 95  # of TCP: above what is judged though invalid
@@ -125,7 +124,7 @@ class ConntrackPipeline:
         """Do nothing: no rule of this pipeline expires."""
         return (), None
 
-    def aggregates(self, key: FlowKey, inside: Network | None) -> tuple[Aggregate, ...]:
+    def aggregates(self, key: FlowKey, inside: Prefix | None) -> tuple[Aggregate, ...]:
         """Return the aggregates of a flow whose packets the tracker can tell from answered ones."""
         if (
             key.opened_by_reply

@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
     from chamaleonet.config import Switch
     from chamaleonet.flows.transitions import State
-    from chamaleonet.switch.aggregate import Aggregate
+    from chamaleonet.switch.aggregate import Aggregate, Prefix
     from chamaleonet.switch.match import FlowKey
-    from chamaleonet.units import Network
 
 FAMILIES = (IPV4, IPV6)
 
@@ -94,7 +93,7 @@ class Pipeline(Protocol):
     def on_removed(self, cookie: Cookie) -> tuple[Iterable[Change], Flow | None]:
         """Take the removal of one of the pipeline's rules; name the flow to forget, if any."""
 
-    def aggregates(self, key: FlowKey, inside: Network | None) -> tuple[Aggregate, ...]:
+    def aggregates(self, key: FlowKey, inside: Prefix | None) -> tuple[Aggregate, ...]:
         """Return what can stand for a flow's own redirect rule, the narrowest first.
 
         Args:

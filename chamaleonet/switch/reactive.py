@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from chamaleonet.flows.records import Direction
 from chamaleonet.flows.transitions import State
-from chamaleonet.switch.aggregate import Aggregate, wider
+from chamaleonet.switch.aggregate import Aggregate, Prefix, wider
 from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.pipeline import Change, Flow, Frame
 from chamaleonet.switch.rules import PORTS, Controller, Cookie, Kind, Match, Rule
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from chamaleonet.units import Network
 
 _PRIORITY = 100
 _AGGREGATE = 50
@@ -85,7 +84,7 @@ class ReactivePipeline:
         flow, rules = self._forget(cookie.identity)
         return [Change(rule, add=False) for rule in rules], flow
 
-    def aggregates(self, key: FlowKey, inside: Network | None) -> tuple[Aggregate, ...]:
+    def aggregates(self, key: FlowKey, inside: Prefix | None) -> tuple[Aggregate, ...]:
         """Return all aggregates that match a flow."""
         return wider(key, inside, of_one_protocol=False)
 

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from chamaleonet.flows.records import Change as FlowChange
-from chamaleonet.switch.aggregate import Group, Lattice, Want, Wish
+from chamaleonet.switch.aggregate import Group, Lattice, Prefix, Want, Wish
 from chamaleonet.switch.budget import Budget
 from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.pipeline import Change, Frame, Pipeline
@@ -66,7 +66,7 @@ class Redirects:
         self._frame = frame
         self._captured = frozenset(map(int, captured))
         # Of nested prefixes the widest: then two aggregates of rank 2 never overlap.
-        self._internal = sorted(internal, key=lambda network: network.prefixlen)
+        self._internal = sorted(map(Prefix.of, internal), key=lambda prefix: prefix.mask)
         self._idle_timeout = frame.switch.redirect.idle_timeout // _SECOND
         self.budget = Budget(frame.switch.redirect.max_rules)
         self._lattice = Lattice()
@@ -213,12 +213,10 @@ class Redirects:
         else:
             self._lattice.enter(want, aggregates)
 
-    def _inside(self, key: FlowKey) -> Network | None:
-        for network in self._internal:
-            if network.version == key.version and (
-                key.server & int(network.netmask) == int(network.network_address)
-            ):
-                return network
+    def _inside(self, key: FlowKey) -> Prefix | None:
+        for prefix in self._internal:
+            if prefix.version == key.version and key.server & prefix.mask == prefix.address:
+                return prefix
         return None
 
     def _serve(self, want: Want, due: int = 0) -> Iterator[Change]:

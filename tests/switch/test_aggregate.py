@@ -3,11 +3,11 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from chamaleonet.flows.records import Query
-from chamaleonet.switch.aggregate import Aggregate, Lattice, Want, wider
+from chamaleonet.switch.aggregate import Aggregate, Lattice, Prefix, Want, wider
 from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.rules import ICMP, IPV4, IPV6, TCP, UDP, Rule
 
-INSIDE = ip_network("10.0.0.0/8")
+INSIDE = Prefix.of(ip_network("10.0.0.0/8"))
 
 
 def key(client="10.0.0.1", server="192.0.2.9", protocol=UDP, *, sport=1, dport=53, query=0):
