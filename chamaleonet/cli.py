@@ -9,7 +9,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from chamaleonet import __version__
-from chamaleonet.commands import check, demo, doctor, keygen, log, replay, report, run, tail, top
+from chamaleonet.commands import (
+    check,
+    demo,
+    doctor,
+    keygen,
+    log,
+    reload,
+    replay,
+    report,
+    run,
+    tail,
+    top,
+)
 from chamaleonet.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,6 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"chamaleonet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (replay, report, run, log, tail, top, keygen, check, doctor, demo):
+    for command in (replay, report, run, reload, log, tail, top, keygen, check, doctor, demo):
         command.add(commands)
     return parser

@@ -123,6 +123,9 @@ Table = Annotated[int, Field(ge=0, le=253)]
 Vlan = Annotated[int, Field(ge=1, le=4094)]
 
 
+LIVE: dict[str, Any] = {"reload": "live"}  # of a key that can change while the controller runs
+
+
 class Section(BaseModel):
     """What all sections share: frozen, and no unknown key passes."""
 
@@ -147,10 +150,12 @@ class OpenFlow(Section):
     )
     tls: Tls | None = Field(
         default=None,
+        json_schema_extra=LIVE,
         description="Certificates: then switches must connect by `ssl:` and show one of their own.",
     )
     handshake_timeout: Duration = Field(
         default=10 * 10**9,
+        json_schema_extra=LIVE,
         description="A connection that has not become a switch's in this time is closed.",
     )
 
@@ -245,7 +250,11 @@ class Conntrack(Section):
     """Settings of the conntrack pipeline."""
 
     zone: int = Field(
-        default=0xC4A1, ge=0, le=65535, description="The connection tracking zone that is ours."
+        default=0xC4A1,
+        ge=0,
+        le=65535,
+        json_schema_extra=LIVE,
+        description="The connection tracking zone that is ours.",
     )
 
 
@@ -291,6 +300,7 @@ class Switch(Section):
     certificate: str | None = Field(
         default=None,
         min_length=1,
+        json_schema_extra=LIVE,
         description="The name that its certificate must bear (a DNS name or the common name), so"
         " that no switch can pose as another; empty: any that is signed by `openflow.tls.ca`.",
     )
@@ -301,6 +311,7 @@ class Switch(Section):
     )
     forward: Literal["normal", "none", "table"] = Field(
         default="normal",
+        json_schema_extra=LIVE,
         description="What happens to every packet after we have had our copies: `normal`: switched"
         " as by a learning switch (inline); `none`: dropped (a mirror or tap port feeds us);"
         " `table`: handed on to `tables.forward`, which another application owns.",
@@ -322,7 +333,9 @@ class Switch(Section):
         description="Cut packets to snaplen at ports too, by an Open vSwitch extension; empty:"
         " where the pipeline is conntrack. Packet-ins are always cut.",
     )
-    scope: Scope = Field(default=Scope(), description="Which packets are watched.")
+    scope: Scope = Field(
+        default=Scope(), json_schema_extra=LIVE, description="Which packets are watched."
+    )
     tables: Tables = Field(default=Tables(), description="The flow tables that our rules use.")
     redirect: Redirect = Field(default=Redirect(), description="Rules for erroneous flows.")
     conntrack: Conntrack = Field(
@@ -367,6 +380,12 @@ class Stream(Section):
         description="`unix:PATH` (made with mode 0600) or `tcp:ADDRESS:PORT`, which needs `tls`.",
     )
     tls: Tls | None = Field(default=None, description="Certificates, for `tcp:` addresses.")
+    group: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A group whose members may connect as well to a `unix:` address, which then has"
+        " mode 0660: that of the logger, where it runs as another user.",
+    )
     queue: int = Field(
         default=100_000,
         ge=1,
@@ -384,6 +403,8 @@ class Stream(Section):
             _endpoint(self.address.removeprefix("tcp:"))
             if self.tls is None:
                 raise ValueError("a stream over TCP needs tls")
+            if self.group is not None:
+                raise ValueError("group is for a Unix socket")
         elif self.tls is not None:
             raise ValueError("tls is for a stream over TCP")
         return self
@@ -543,7 +564,9 @@ class Config(Section):
         description="The prefixes that are inside: they tell a flow's direction.",
     )
     timeout: Duration = Field(
-        default=3 * 10**9, description="How long a flow may wait for its first reply."
+        default=3 * 10**9,
+        json_schema_extra=LIVE,
+        description="How long a flow may wait for its first reply.",
     )
     idle_timeout: Duration = Field(
         default=180 * 10**9, description="How long after its last packet a flow is forgotten."
@@ -555,7 +578,9 @@ class Config(Section):
         default=ERRONEOUS, description="The verdicts whose packets are captured."
     )
     openflow: OpenFlow = Field(default=OpenFlow(), description="Where switches connect to.")
-    switches: tuple[Switch, ...] = Field(default=(), description="The switches that we watch by.")
+    switches: tuple[Switch, ...] = Field(
+        default=(), json_schema_extra=LIVE, description="The switches that we watch by."
+    )
     logger: Logger = Field(default=Logger(), description="The packet logger.")
     stream: Stream = Field(
         default=Stream(), description="How verdicts travel from the controller to the logger."
@@ -566,6 +591,19 @@ class Config(Section):
         " with the controller.",
     )
     metrics: Metrics = Field(default=Metrics(), description="Where Prometheus scrapes.")
+    control: Path | None = Field(
+        default=None,
+        description="The Unix socket (mode 0600) by which `chamaleonet reload` reaches the"
+        " controller; empty: beside the stream's socket, with the suffix `.control`, or none where"
+        " the stream is TCP.",
+    )
+
+    @property
+    def control_socket(self) -> Path | None:
+        """Where the controller can be reached, if it can."""
+        kind, _, path = self.stream.address.partition(":")
+        beside = Path(path).with_suffix(".control") if kind == "unix" else None
+        return self.control or beside
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,19 +7,22 @@ sockets touched: everything below takes bytes and the time.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from chamaleonet import checkpoint, metrics
+from chamaleonet import checkpoint, metrics, servicemanager
 from chamaleonet import config as configuration
 from chamaleonet.capture.ring import Ring
 from chamaleonet.checkpoint import Checkpoints
+from chamaleonet.control import Control
 from chamaleonet.detectors.counts import DetectorCounts
 from chamaleonet.detectors.detectors import Detectors
 from chamaleonet.errors import UserError
@@ -30,6 +33,7 @@ from chamaleonet.log.stream.producer import VerdictStream
 from chamaleonet.log.stream.selection import LOGGED
 from chamaleonet.log.stream.spool import Spool
 from chamaleonet.log.tally import Tally
+from chamaleonet.reload import compare
 from chamaleonet.switch import framework
 from chamaleonet.switch.gate import Gate
 from chamaleonet.switch.launcher import CONFIG_VARIABLE
@@ -39,12 +43,14 @@ from chamaleonet.tls import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ssl import SSLContext
 
     from numpy.typing import NDArray
 
     from chamaleonet.checkpoint import CheckpointFile
-    from chamaleonet.config import Switch
+    from chamaleonet.config import Config, Switch
     from chamaleonet.flows.engine import Output
+    from chamaleonet.reload import Plan
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +114,13 @@ class _Watch:
         ):
             framework.send(datapath, message)
 
+    def end(self) -> None:
+        """Close what was opened for it."""
+        if self.ring is not None:
+            self.ring.close()
+        if self.datapath is not None:
+            self.datapath.close()
+
     def scrape(self) -> None:
         """Bring the metrics up to date."""
         self.probe.scrape()
@@ -115,6 +128,12 @@ class _Watch:
             self.dropped.follow(self.ring.dropped)
         if self.detector_counts is not None:
             self.detector_counts.scrape()
+
+
+def _tls_of(config: Config) -> SSLContext | None:
+    """Return what OpenFlow is encrypted with; in another's manager its options say that."""
+    tls = config.openflow.tls if framework.is_exclusive() else None
+    return server_context(tls) if tls is not None else None
 
 
 class Controller(framework.App):  # type: ignore[misc]
@@ -127,14 +146,13 @@ class Controller(framework.App):  # type: ignore[misc]
         path = os.environ.get(CONFIG_VARIABLE)
         if not path:
             raise UserError(f"the environment variable {CONFIG_VARIABLE} names no configuration")
+        self._path = Path(path).resolve()
         self.config = configuration.load(path)
         if not self.config.switches:
             raise UserError(f"{path}: switches: none is configured")
-        exclusive = framework.is_exclusive()
-        tls = self.config.openflow.tls if exclusive else None
-        context = server_context(tls) if tls is not None else None
+        context = _tls_of(self.config)
         warm_up(self.config)
-        registry = metrics.new_registry(configuration.dump(self.config))
+        registry = self._registry = metrics.new_registry(configuration.dump(self.config))
         metrics.BeforeScrape(registry, self._scrape)
         self.metrics = metrics.ControllerMetrics(registry)
         self.failed = False
@@ -148,7 +166,7 @@ class Controller(framework.App):  # type: ignore[misc]
         stream = self.config.stream
         spool = stream.spool
         self._stream = VerdictStream(
-            Endpoint(stream.address, stream.tls),
+            Endpoint(stream.address, stream.tls, stream.group),
             self._erroneous,
             erroneous=self.config.capture,
             capacity=stream.queue,
@@ -158,20 +176,25 @@ class Controller(framework.App):  # type: ignore[misc]
         self._save()
         self._tally = Tally(self._stream.send_counts) if self.config.logger.healthy else None
         self._counted = time.monotonic()
+        self._watchdog = servicemanager.Watchdog()
         self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
-        gate = Gate(
-            self.metrics,
-            {switch.dp_id: switch.certificate for switch in self.config.switches},
-            exclusive=exclusive,
-            tls=context,
-            handshake_seconds=self.config.openflow.handshake_timeout / 1e9,
-        )
-        framework.parse_safely(gate.malformed)
-        framework.connect_by(gate.enter)
+        control = self.config.control_socket if framework.is_exclusive() else None
+        self._control = Control(control, self._answer) if control is not None else None
+        self._gate = Gate(self.metrics, exclusive=framework.is_exclusive())
+        self._open_gate(context)
+        framework.parse_safely(self._gate.malformed)
+        framework.connect_by(self._gate.enter, lambda: servicemanager.notify("READY=1"))
         framework.receive_own(
             lambda bits: Cookie.of(bits) is not None, self._on_packet_in, self._on_flow_removed,
             self._asked, self._on_answer,
         )  # fmt: skip
+
+    def _open_gate(self, context: SSLContext | None) -> None:
+        self._gate.admit(
+            {switch.dp_id: switch.certificate for switch in self.config.switches},
+            handshake_seconds=self.config.openflow.handshake_timeout / 1e9,
+            tls=context,
+        )
 
     def _watch(self, switch: Switch) -> _Watch:
         dropped = metrics.Total(self.metrics.dropped.labels("ring_full").inc)
@@ -224,9 +247,16 @@ class Controller(framework.App):  # type: ignore[misc]
         """Begin to tick; called by the framework."""
         super().start()
         self.threads.append(framework.hub.spawn(self._run))
+        if self._control is not None:
+            framework.hub.spawn(self._control.serve)
+        if framework.is_exclusive():
+            framework.on_hangup(self._hang_up)
 
     def close(self) -> None:
         """End what was opened, and all flows unless they are saved; called by the framework."""
+        servicemanager.notify("STOPPING=1")
+        if self._control is not None:
+            self._control.close()
         if self._checkpoints is not None:
             if not self.failed:
                 self._save()
@@ -248,6 +278,7 @@ class Controller(framework.App):  # type: ignore[misc]
 
     @fatal
     def _tick(self) -> None:
+        self._watchdog.feed(time.monotonic())
         for watch in self._watches.values():
             watch.tick(time.time_ns())
         if self._tally is not None and time.monotonic() - self._counted >= _COUNT_SECONDS:
@@ -290,6 +321,72 @@ class Controller(framework.App):  # type: ignore[misc]
         self.metrics.logger_spool_bytes.set(self._stream.spool_bytes)
         self._stream_losses.follow(self._stream.dropped)
         self._stream_losses.follow(self._stream.refused)
+
+    # Reading the configuration again.
+
+    def _answer(self, question: dict[str, Any]) -> str:
+        """Answer the control socket."""
+        if question.get("command") != "reload":
+            raise UserError(f"{question.get('command')}: no such command")
+        path = Path(question.get("config") or self._path)
+        if question.get("dry_run"):
+            return "\n".join(compare(self.config, configuration.load(path)).lines())
+        if path != self._path:
+            raise UserError(f"{path}: the controller runs with {self._path}")
+        return "\n".join(self.reload().lines())
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(UserError):  # logged
+            self.reload()
+
+    def reload(self) -> Plan:
+        """Follow what the configuration file says by now; tell what that took.
+
+        Raises:
+            UserError: the file is wrong, says what cannot change while the controller runs, or
+                names what cannot be used. Nothing has changed then.
+        """
+        servicemanager.reloading()
+        try:
+            config = configuration.load(self._path)
+            plan = compare(self.config, config)
+            self._follow(config, plan)
+        except UserError as error:
+            self.metrics.reloads.labels("refused").inc()
+            log.error("not reloaded: %s", error)
+            raise
+        finally:
+            servicemanager.notify("READY=1")
+        self.metrics.reloads.labels("applied" if plan else "unchanged").inc()
+        log.info("reloaded %s: %s", self._path, plan.summary())
+        return plan
+
+    def _follow(self, config: Config, plan: Plan) -> None:
+        was, added = self.config, {}
+        self.config = config
+        try:  # what may fail
+            context = _tls_of(config)
+            for switch in plan.added:
+                added[switch.dp_id] = self._watch(switch)
+        except BaseException:
+            self.config = was
+            for watch in added.values():
+                watch.end()
+            raise
+        watches = self._watches.copy()
+        removed = [watches.pop(switch.dp_id) for switch in plan.removed]
+        for switch, changes in plan.changed:
+            watches[switch.dp_id].probe.reload(switch, changes)
+        if was.timeout != config.timeout:
+            for watch in watches.values():
+                watch.probe.set_timeout(config.timeout)
+        self._watches = watches | added
+        self._open_gate(context)
+        self._registry.configured(configuration.dump(config))
+        for switch, watch in zip(plan.removed, removed, strict=True):
+            self.metrics.switch_connected.remove(configuration.datapath_text(switch.dp_id))
+            watch.probe.finish()
+            watch.end()
 
     # What switches say.
 

@@ -99,7 +99,19 @@ def causes_of(process: str) -> list[str]:
 _DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-def new_registry(configuration: str) -> CollectorRegistry:
+class Registry(CollectorRegistry):
+    """A registry that tells by which configuration the process runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._config = Info(f"{_PREFIX}_config", "The configuration in force.", registry=self)
+
+    def configured(self, configuration: str) -> None:
+        """Tell the digest of the effective configuration's text."""
+        self._config.info({"sha256": hashlib.sha256(configuration.encode()).hexdigest()[:16]})
+
+
+def new_registry(configuration: str) -> Registry:
     """Return a registry that tells about the process, the build and the configuration.
 
     Args:
@@ -107,14 +119,12 @@ def new_registry(configuration: str) -> CollectorRegistry:
             run with the same one.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the process's start tells enough
-    registry = CollectorRegistry()
+    registry = Registry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     build = Info(f"{_PREFIX}_build", "The version that runs.", registry=registry)
     build.info({"version": __version__, "python": platform.python_version()})
-    digest = hashlib.sha256(configuration.encode()).hexdigest()[:16]
-    config = Info(f"{_PREFIX}_config", "The configuration in force.", registry=registry)
-    config.info({"sha256": digest})
+    registry.configured(configuration)
     return registry
 
 
@@ -269,6 +279,11 @@ class ControllerMetrics:
         )
         self.detector_cpu = counter(
             "detector_cpu_seconds_total", "Processor time that detectors used.", "dp_id"
+        )
+        self.reloads = counter(
+            "reloads_total",
+            "Times that the configuration was read again, by outcome: applied, unchanged, refused.",
+            "outcome",
         )
         self.verdict_delay = Histogram(
             f"{_PREFIX}_verdict_delay_seconds",

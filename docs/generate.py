@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from chamaleonet import metrics as declared
 from chamaleonet.analysis import schema
-from chamaleonet.config import Config, json_schema, load
+from chamaleonet.config import LIVE, Config, json_schema, load
 from chamaleonet.doctor import examine
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
 from chamaleonet.log import columns, healthy
@@ -61,17 +61,25 @@ def configuration() -> str:
     return "\n".join(_section(Config, "Top level", Config().model_dump(mode="json")))
 
 
-def _section(model: type[BaseModel], title: str, defaults: dict[str, Any]) -> list[str]:
-    lines = [f"### {title}", "", "| key | default | meaning |", "| --- | --- | --- |"]
+def _section(
+    model: type[BaseModel], title: str, defaults: dict[str, Any], *, live: bool = False
+) -> list[str]:
+    lines = [f"### {title}", "", "| key | default | change | meaning |"]
+    lines.append("| --- | --- | --- | --- |")
     inner = []
     for name, field in model.model_fields.items():
         section = _model_of(field)
         default = _default(field, defaults.get(name), section)
-        lines.append(f"| `{name}` | {default} | {(field.description or '').replace('|', '/')} |")
+        change = "restart" if section is None else ""
+        if field.json_schema_extra == LIVE or live:
+            change = "live"
+        meaning = (field.description or "").replace("|", "/")
+        lines.append(f"| `{name}` | {default} | {change} | {meaning} |")
         if section is not None:
             given = defaults.get(name)
             below = f"`{name}`" if title == "Top level" else f"{title[:-1]}.{name}`"
-            inner += _section(section, below, given if isinstance(given, dict) else {})
+            within = change == "live" and name != "switches"  # those come and go, as they are
+            inner += _section(section, below, given if isinstance(given, dict) else {}, live=within)
     return [*lines, "", *inner]
 
 

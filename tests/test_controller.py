@@ -57,6 +57,13 @@ class Process:
             env=os.environ | {"PYTHONWARNINGS": "error::SyntaxWarning"},
         )
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
     @property
     def address(self):
         return "127.0.0.1", self.openflow

@@ -59,10 +59,9 @@ class Lab:
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("tls"))
-    lab.connect(0xC3, lab.context("first")).close()  # it is up
-    yield lab
-    lab.controller.process.kill()
-    lab.controller.process.wait()
+    with lab.controller:
+        lab.connect(0xC3, lab.context("first")).close()  # it is up
+        yield lab
 
 
 @pytest.fixture

@@ -161,6 +161,11 @@ class Engine:
             )
             registers[[Register.EVENTS, Register.CAPTURES, Register.DATA]] = 0
 
+    def set_timeout(self, timeout: int) -> None:
+        """Let pending flows wait so many ns from now on, those that wait already included."""
+        self._table.registers[Register.TIMEOUT] = timeout
+        self._table.registers[Register.WAKE] = 0  # to be found anew
+
     def set_quality(self, direction: Direction, quality: Quality) -> None:
         """Say how far verdicts on flows of this direction can be relied on from now on."""
         self._table.quality[direction] = quality

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chamaleonet import config as configuration
-from chamaleonet import metrics
+from chamaleonet import metrics, servicemanager
 from chamaleonet.capture.ring import Ring
 from chamaleonet.errors import UserError
 from chamaleonet.flows.decode import Decoder
@@ -82,6 +82,7 @@ class Logger:
     def __init__(self, config: Config) -> None:
         settings = config.logger
         self._started = self._stopping = False
+        self._watchdog = servicemanager.Watchdog()
         self._port_packets = 0
         self._dropped = Counter(disk_full=0)
         self._disk_full = False
@@ -171,7 +172,9 @@ class Logger:
             UserError: the disk does not take what is left. The controller keeps what it told.
         """
         with self._closing:
+            servicemanager.notify("READY=1")
             self._work_until(lambda: self._stopping)
+            servicemanager.notify("STOPPING=1")
             # Packets and verdicts that are on their way belong to this run.
             end = time.monotonic_ns() + SETTLE
             self._work_until(lambda: time.monotonic_ns() >= end)
@@ -195,6 +198,7 @@ class Logger:
         due: int | None = None
         while not done():
             now = time.monotonic_ns()
+            self._watchdog.feed(now / 1e9)
             wait = min(commit, commit if due is None else due) - now
             poll.poll(max(0, wait) / 1e6)
             now = time.monotonic_ns()

@@ -267,19 +267,21 @@ def is_exclusive() -> bool:
     return _listener is not None
 
 
-def connect_by(enter: Callable[[Any, Any], None]) -> None:
+def connect_by(enter: Callable[[Any, Any], None], listening: Callable[[], None]) -> None:
     """Have every connection handed over; to be called before the framework listens.
 
     Args:
         enter: called with (socket, address) in a greenlet of its own.
+        listening: called when our own socket is listened on, if that is awaited.
     """
     _controller.datapath_connection_factory = enter
     if _listener is not None:
-        _controller.OpenFlowController.__call__ = lambda _: _accept(enter)
+        _controller.OpenFlowController.__call__ = lambda _: _accept(enter, listening)
 
 
-def _accept(enter: Callable[[Any, Any], None]) -> None:
+def _accept(enter: Callable[[Any, Any], None], listening: Callable[[], None]) -> None:
     _listener.listen(_BACKLOG)
+    listening()
     while True:
         try:
             connection, address = _listener.accept()
@@ -301,6 +303,14 @@ def converse(connection: Any, address: Any) -> None:
     with contextlib.closing(_controller.Datapath(connection, address)) as datapath:
         connection.datapath = datapath
         datapath.serve()
+
+
+def on_hangup(function: Callable[[], None]) -> None:
+    """Call a function, in a greenlet of its own, whenever SIGHUP comes."""
+    hub_of_eventlet = eventlet.hubs.get_hub()
+    signal.signal(
+        signal.SIGHUP, lambda *_: hub_of_eventlet.schedule_call_global(0, hub.spawn, function)
+    )
 
 
 def call_later(seconds: float, function: Callable[[], None]) -> Callable[[], None]:

@@ -178,33 +178,43 @@ class Gate:
 
     Args:
         metrics: where to count.
-        datapaths: the ids of the configured switches, and the name that the certificate of each
-            must bear, if any.
         exclusive: whether nobody else's switches may connect.
-        handshake_seconds: how long a handshake may take.
-        tls: what connections are encrypted with, if they are.
     """
 
     def __init__(
         self,
         metrics: ControllerMetrics,
-        datapaths: Mapping[int, str | None],
         *,
         exclusive: bool,
-        handshake_seconds: float,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._tls = tls
-        self._datapaths = dict(datapaths)
         self._exclusive = exclusive
-        self._handshake_seconds = handshake_seconds
-        self._answer_seconds = min(_ANSWER_SECONDS, handshake_seconds / 2)
+        self.admit({}, handshake_seconds=10.0)
         self._half_done: dict[Connection, Callable[[], None]] = {}  # what stops its clock
         self._holders: dict[int, Connection] = {}
         self._connections = metrics.openflow_connections
         self._errors = metrics.openflow_errors
         self._early_packets = metrics.dropped.labels("packet_in_early")
         self._told: dict[str, tuple[float, int]] = {}  # cause -> (when, how many since)
+
+    def admit(
+        self,
+        datapaths: Mapping[int, str | None],
+        *,
+        handshake_seconds: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Say whom to let in from now on.
+
+        Args:
+            datapaths: the ids of the configured switches, and the name that the certificate of
+                each must bear, if any.
+            handshake_seconds: how long a handshake may take.
+            tls: what connections are encrypted with, if they are.
+        """
+        self._tls = tls
+        self._datapaths = dict(datapaths)
+        self._handshake_seconds = handshake_seconds
+        self._answer_seconds = min(_ANSWER_SECONDS, handshake_seconds / 2)
 
     def enter(self, raw: Any, address: Any) -> None:
         """Take an accepted socket; return when its connection is over."""

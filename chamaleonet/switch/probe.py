@@ -112,6 +112,16 @@ class Probe:
         self._captured = np.array(sorted(config.capture), np.uint8)
         self._count = _Counts(metrics, switch)
 
+    def reload(self, switch: Switch, changes: Iterable[Change]) -> None:
+        """Go on with another configuration of the switch, which differs in static rules alone."""
+        self.switch = switch
+        self.rulebook.apply(changes)
+
+    def set_timeout(self, timeout: int) -> None:
+        """Let flows wait so many ns for their first reply."""
+        assert isinstance(self.engine, Engine)  # processes of their own cannot be told
+        self.engine.set_timeout(timeout)
+
     # Packets and time.
 
     def packet_in(self, data: memoryview, total_length: int, now: int) -> None:

@@ -20,7 +20,9 @@ def registry():
 
 @pytest.fixture
 def gate(registry):
-    return Gate(ControllerMetrics(registry), {0xA1: None}, exclusive=False, handshake_seconds=10)
+    gate = Gate(ControllerMetrics(registry), exclusive=False)
+    gate.admit({0xA1: None}, handshake_seconds=10)
+    return gate
 
 
 @pytest.fixture

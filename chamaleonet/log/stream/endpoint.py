@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import stat
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Endpoint:
 
     address: str
     tls: Certificates | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         kind, _, rest = self.address.partition(":")
@@ -67,7 +69,7 @@ class Endpoint:
         return client_context(self.tls) if self.tls else None
 
     def listen(self) -> socket.socket:
-        """Return a listening socket; a Unix socket is its owner's alone (mode 0600).
+        """Return a listening socket; a Unix socket is its owner's alone (mode 0600) or a group's.
 
         The socket's folder is made if it is missing: /run is empty after each boot.
 
@@ -84,7 +86,12 @@ class Endpoint:
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(str(self.path))
             self.path.chmod(0o600)  # before listen: until then nobody can connect
+            if self.group is not None:
+                shutil.chown(self.path, group=self.group)
+                self.path.chmod(0o660)
             listener.listen()
+        except LookupError:
+            raise UserError(f"{self.address}: there is no group {self.group}") from None
         except OSError as error:
             raise UserError(f"{self.address}: cannot listen: {error.strerror}") from error
         return listener

@@ -1,3 +1,5 @@
+import grp
+import os
 import socket
 import stat
 
@@ -38,6 +40,17 @@ def test_a_unix_socket_is_its_owners_alone(tmp_path):
             pass
     endpoint.unlink()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_group_may_connect_as_well(tmp_path):
+    group = grp.getgrgid(os.getgid()).gr_name
+    endpoint = Endpoint(f"unix:{tmp_path}/socket", group=group)
+    with endpoint.listen():
+        status = (tmp_path / "socket").stat()
+        assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o660, os.getgid())
+    nobodys = Endpoint(f"unix:{tmp_path}/other", group="no-such-group")
+    with pytest.raises(UserError, match="/other: there is no group no-such-group"):
+        nobodys.listen()
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):
