@@ -8,13 +8,13 @@ BIN := $(VENV)/bin
 # Open vSwitch, Mininet and the ordinary tools that make traffic and read captures.
 PACKAGES := openvswitch-switch mininet iproute2 ethtool iputils-ping curl dnsmasq-base \
 	bind9-dnsutils tcpdump tcpreplay tshark openssl
-# What tests need besides: a browser, Java for Spark, setcap, a terminal, jq.
-TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq
+# What tests need besides: a browser, Java for Spark, setcap, a terminal, jq, systemd-analyze.
+TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq systemd
 # Draws the state diagram of the documentation.
 SITE_PACKAGES := graphviz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs site dist clean
+.PHONY: help demo test lint bench deb docs site dist clean
 
 help: ## show this
 	@awk -F ': ## | ## ' '/^[a-z]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/as-root $(BIN)/python -m benchmarks.logger
 	deploy/as-root $(BIN)/python -m benchmarks.budget
 	$(BIN)/python -m benchmarks.report
+
+deb: $(VENV)/installed ## a Debian package with all that it needs, in dist/
+	$(BIN)/python deploy/debian/build.py
 
 docs: $(VENV)/installed ## write what is generated: parts of docs/, Grafana's dashboards
 	$(BIN)/python docs/generate.py
