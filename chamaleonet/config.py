@@ -539,6 +539,47 @@ class Logger(Section):
     syslog: Syslog | None = Field(default=None, description="Verdicts as syslog messages.")
 
 
+class Visibility(Section):
+    """When verdicts are held suspect, because replies are out of sight (docs/visibility.md)."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether to look for it at all; without, all verdicts are taken for sound.",
+    )
+    interval: Duration = Field(
+        default=10**9,
+        ge=10**7,
+        description="From one look to the next; a third of `timeout` or less, or some verdicts are"
+        " told before it is noticed that they are suspect.",
+    )
+    clients: int = Field(
+        default=20,
+        ge=4,
+        le=2000,
+        description="Distinct clients, at least, that anything is concluded from: so many that are"
+        " not answered cannot all be to blame.",
+    )
+    cliff: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="Verdicts are suspect when the answered share of clients, that of servers and"
+        " the answers per second are all below this part of what is usual.",
+    )
+    losses: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="Verdicts are suspect when more than this part of the candidates are lost"
+        " before they are judged.",
+    )
+    recovery: Duration = Field(
+        default=10 * 10**9,
+        description="How long answers must be back before verdicts are sound again; never less"
+        " than `timeout` and two intervals.",
+    )
+
+
 class Metrics(Section):
     """Where Prometheus scrapes."""
 
@@ -589,6 +630,10 @@ class Config(Section):
         default=Checkpoint(),
         description="Live flows on disk, for the next start; `null`: none are kept, and flows end"
         " with the controller.",
+    )
+    visibility: Visibility = Field(
+        default=Visibility(),
+        description="When verdicts are held suspect, because replies are out of sight.",
     )
     metrics: Metrics = Field(default=Metrics(), description="Where Prometheus scrapes.")
     control: Path | None = Field(

@@ -100,6 +100,8 @@ class _Watch:
             for batch in self.ring.batches():
                 self.probe.judge(batch)
         self.probe.judge_packet_ins()
+        # Before deadlines are judged: it may tell what silence is worth.
+        self.probe.look(0 if self.ring is None else self.ring.dropped, now)
         self.probe.advance(now - lag)
         self.send()
 

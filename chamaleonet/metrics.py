@@ -201,6 +201,12 @@ class ControllerMetrics:
             " host with most of them has, 0 to 1; at most 1/256 too low.",
             "direction",
         )
+        self.suspect = gauge(
+            "suspect_prefixes",
+            "Above 0 while verdicts are suspect: for how many internal prefixes, and one more where"
+            " it is so for all of them together.",
+            "direction", "reason",
+        )  # fmt: skip
         self.pending_flows = gauge("pending_flows", "Flows that wait for their first reply.")
         self.tracked_flows = gauge("tracked_flows", "Flows in the flow table.")
         self.candidate_packets = counter(

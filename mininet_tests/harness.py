@@ -141,6 +141,10 @@ class Network:
         for frame in frames:
             self.sockets[host].send(frame)
 
+    def set_link(self, host: str, up: bool) -> None:
+        """Plug a host's cable in, or out."""
+        self._net.configLinkStatus("s1", host, "up" if up else "down")
+
     def received(self, name: str) -> list[bytes]:
         return received(self.sockets[name])
 
@@ -278,6 +282,23 @@ class Controller:
                 ]
                 self.flows.append((message.kind, pack_flow(message.flow[0]), packets))
         return self.flows
+
+
+class Logger:
+    """A packet logger of the controller's configuration."""
+
+    def __init__(self, controller: Controller) -> None:
+        command = [sys.executable, "-m", "chamaleonet", "log", "--config", str(controller.config)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        _, said = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0, (self._process.returncode, said)
+
+    def kill(self) -> None:
+        with self._process:
+            self._process.kill()
 
 
 def ends_of(frame: bytes) -> tuple[bytes, bytes]:

@@ -1,8 +1,9 @@
-"""One switch that is fed by a mirror port and forwards nothing (tap).
+"""One switch that is fed by mirror ports and forwards nothing (tap).
 
-    mirror ── 1 [ s1 ]
+    mirror ── 1 [ s1 ]              leaving ── 1 [ s1 ] 2 ── entering
 
-Run it by hand: ``mn --custom topologies/tap.py --topo tap --switch ovs,datapath=user``.
+Run it by hand: ``mn --custom topologies/tap.py --topo tap --switch ovs,datapath=user``, or with
+``--topo taps`` the one of a port for each direction.
 """
 
 from __future__ import annotations
@@ -18,4 +19,13 @@ class TapTopo(Topo):
         self.addLink(self.addHost("mirror"), "s1")
 
 
-topos = {"tap": TapTopo}
+class TapsTopo(Topo):
+    """Ports 1 and 2 lead to whoever plays what leaves the mirrored network, and what enters it."""
+
+    def build(self, dpid="00000000000000a1"):
+        self.addSwitch("s1", dpid=dpid, protocols="OpenFlow13", failMode="secure")
+        for direction in ("leaving", "entering"):
+            self.addLink(self.addHost(direction), "s1")
+
+
+topos = {"tap": TapTopo, "taps": TapsTopo}

@@ -26,6 +26,7 @@ from chamaleonet.detectors.frames import (
     Kind,
     pack,
     pack_numbers,
+    pack_sights,
     pack_verdicts,
 )
 from chamaleonet.detectors.gather import Gathered
@@ -115,11 +116,12 @@ class Detector:
             events = self._engine.restore(Snapshot(flows.view(FLOW), firsts.view(SLAB)))
             self._channel.put(pack(Kind.RESTORED, events.tobytes()))
             return
-        one, other = frame.numbers()
         if frame.kind == Kind.QUALITY:
-            self._engine.set_quality(Direction(one), Quality(other))
+            direction, quality, prefix = frame.numbers()
+            self._engine.set_quality(Direction(direction), Quality(quality), prefix)
         elif frame.kind == Kind.FORGET:
-            self._tell(self._engine.forget(one, other))
+            row, first = frame.numbers()
+            self._tell(self._engine.forget(row, first))
 
     def _tell(self, outputs: Iterable[Output]) -> None:
         for output in map(self._digest.take, outputs):
@@ -160,6 +162,7 @@ class Detector:
         ):
             self._counts, self._counted = counts, monotonic
             self._channel.put(pack_numbers(Kind.COUNTS, *counts))
+            self._channel.put(pack_sights(engine.sights))
 
     def _finish(self) -> None:
         self._tell(self._engine.finish())

@@ -17,9 +17,11 @@ from chamaleonet.capture.spread import Secret, ways
 from chamaleonet.detectors.frames import Counts, Kind, pack, pack_numbers
 from chamaleonet.detectors.process import DetectorProcess
 from chamaleonet.detectors.told import Told
-from chamaleonet.flows.engine import Output
+from chamaleonet.flows.engine import Output, longest_first
 from chamaleonet.flows.records import CAPTURED, FLOW_EVENT, SLAB, Direction, Quality
+from chamaleonet.flows.sights import new_keys, new_sights
 from chamaleonet.flows.snapshot import Snapshot
+from chamaleonet.flows.table import MOST_PREFIXES
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.tally import COUNT
 
@@ -65,6 +67,8 @@ class Detectors:
         unexpected: packets that came by another way than the interface: not judged.
         verdicts: flows that became healthy, by switch.flowcounts.keys_of, since it was emptied:
             no events tell of them.
+        prefixes: as Engine's.
+        sights: as Engine's, of all detectors.
     """
 
     def __init__(
@@ -76,11 +80,13 @@ class Detectors:
         self.verdicts: Counter[int] = Counter()
         share = -(-settings.max_flows // number)
         self._settings = dataclasses.replace(settings, max_flows=share)
-        self._options = options
+        self._options = options | {"sight_keys": new_keys()}
+        self.prefixes = longest_first(settings.internal)
+        self.sights = new_sights(min(len(self.prefixes), MOST_PREFIXES))
         # Of flows that began before a detector did, the last are due after twice the timeout.
         self._degraded_seconds = 2 * settings.timeout / 1e9
         self._told = Told(share * number, options["ended"])
-        self._quality = dict.fromkeys(Direction, Quality.SOUND)
+        self._quality = np.zeros((len(self.sights.flows), len(Direction)), np.uint8)
         self._past = Counts()  # of detectors that have died
         self.now = self.restarts = self.lost_flows = self.unexpected = 0
         self._early: list[Output] = []  # what was told before anybody asked
@@ -93,7 +99,7 @@ class Detectors:
 
     def _start(self, index: int, monotonic: float) -> DetectorProcess:
         return DetectorProcess(
-            self._sockets[index], self._settings, self._options, self._lag, monotonic
+            self._sockets[index], self._settings, self._options, self._lag, self.sights, monotonic
         )
 
     # As an engine.
@@ -142,11 +148,11 @@ class Detectors:
         self._processes[index].channel.put(pack_numbers(Kind.FORGET, at, first))
         return iter(())
 
-    def set_quality(self, direction: Direction, quality: Quality) -> None:
-        """Say how far verdicts on flows of this direction can be relied on from now on."""
-        self._quality[direction] = quality
+    def set_quality(self, direction: Direction, quality: Quality, prefix: int = 0) -> None:
+        """Say how far verdicts on flows can be relied on from now on, as to an Engine."""
+        self._quality[prefix or slice(None), direction] = quality
         for process in self._processes:
-            self._qualify(process)
+            _command(process, direction, quality, prefix)
 
     def live_flows(self, states: tuple[State, ...]) -> NDArray[Any]:
         """Return the flows in these states, as they were last told: FLOW, shape (n,)."""
@@ -276,9 +282,9 @@ class Detectors:
 
     def _qualify(self, process: DetectorProcess) -> None:
         """Tell a detector of the qualities in force."""
-        least = Quality.DEGRADED if process.degraded else Quality.SOUND
-        for direction, quality in self._quality.items():
-            process.channel.put(pack_numbers(Kind.QUALITY, direction, max(quality, least)))
+        for (prefix, direction), quality in np.ndenumerate(self._quality):
+            if not prefix or quality != self._quality[0, direction]:
+                _command(process, direction, int(quality), prefix)
 
     def _bury(self, index: int, now: int) -> Output:
         """Take leave of a detector that has died; return the end of its flows."""
@@ -305,3 +311,9 @@ class Detectors:
         # Late replies to requests that died with the other look like requests, and fail.
         process.degraded = True
         self._qualify(process)
+
+
+def _command(process: DetectorProcess, direction: int, quality: int, prefix: int) -> None:
+    """Tell a detector of a quality."""
+    least = Quality.DEGRADED if process.degraded else Quality.SOUND
+    process.channel.put(pack_numbers(Kind.QUALITY, direction, max(quality, least), prefix))

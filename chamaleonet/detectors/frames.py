@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from chamaleonet.flows.engine import Output
-from chamaleonet.flows.records import CAPTURED, FLOW_EVENT
+from chamaleonet.flows.records import CAPTURED, FLOW_EVENT, Direction
+from chamaleonet.flows.sights import COUNTS, Seen, Sights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,7 @@ class Kind(IntEnum):
     """What a frame is."""
 
     # To the detector.
-    QUALITY = 1  # Direction, Quality: int64
+    QUALITY = 1  # Direction, Quality, number of an internal prefix: int64
     FORGET = 2  # row, time of the flow's first packet: int64
     FINISH = 3  # end all flows and the process
     RESTORE = 8  # FLOW, SLAB: a Snapshot to go on with
@@ -36,6 +37,7 @@ class Kind(IntEnum):
     VERDICTS = 6  # keys, numbers: int64; of switch.flowcounts, healthy flows
     TALLY = 7  # COUNT of log.tally, healthy flows
     RESTORED = 9  # FLOW_EVENT, as Engine.restore returns them
+    SIGHTS = 10  # places, counts, flows: as Sights.take returns them
 
 
 class Counts(NamedTuple):
@@ -60,6 +62,14 @@ class Frame(NamedTuple):
         numbers: list[int] = self.parts[part].view(np.int64).tolist()
         return numbers
 
+    def sights(self) -> tuple[NDArray[np.int64], Sights]:
+        """Return what a SIGHTS frame tells, as Sights.join takes it."""
+        places, counts, flows = self.parts
+        return places.view(np.int64), Sights(
+            counts.view(np.uint32).reshape(-1, *COUNTS),
+            flows.view(np.int64).reshape(-1, len(Direction), len(Seen)),
+        )
+
     def output(self) -> Output:
         """Return what an OUTPUT frame tells."""
         events, packets, data = self.parts
@@ -81,6 +91,12 @@ def pack_verdicts(verdicts: Mapping[int, int]) -> bytes:
     """Return a VERDICTS frame."""
     columns = np.array([*verdicts.items()], np.int64).reshape(-1, 2).T
     return pack(Kind.VERDICTS, *(column.tobytes() for column in columns))
+
+
+def pack_sights(sights: Sights) -> bytes:
+    """Return a SIGHTS frame of what was counted since the last one."""
+    places, (counts, flows) = sights.take()
+    return pack(Kind.SIGHTS, places.tobytes(), counts.tobytes(), flows.tobytes())
 
 
 class FrameReader:

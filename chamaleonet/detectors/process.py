@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from chamaleonet.detectors.frames import Frame
     from chamaleonet.flows.engine import Settings
+    from chamaleonet.flows.sights import Sights
 
 
 _SNDBUFFORCE, _BUFFER_BYTES = 32, 4 << 20  # asm-generic/socket.h
@@ -32,6 +33,7 @@ class DetectorProcess:
         settings: of its engine.
         options: of its engine: what else is to be told to Engine.
         lag: as Detector's.
+        sights: where what it notes is joined.
         monotonic: the time, s.
 
     Attributes:
@@ -48,7 +50,7 @@ class DetectorProcess:
 
     def __init__(
         self, ring: socket.socket, settings: Settings, options: dict[str, Any], lag: int,
-        monotonic: float,
+        sights: Sights, monotonic: float,
     ) -> None:  # fmt: skip
         ours, theirs = socket.socketpair()
         with contextlib.suppress(PermissionError):  # needs CAP_NET_ADMIN; spares switching
@@ -66,6 +68,7 @@ class DetectorProcess:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as start:  # dead already
             start.write(pickle.dumps((settings, options, lag)))
+        self._sights = sights
         self.channel = Channel(ours)
         self.counts = Counts()
         self.started = monotonic
@@ -84,6 +87,8 @@ class DetectorProcess:
             self.heard, self.began = monotonic, min(self.began, monotonic)
             if frame.kind == Kind.COUNTS:
                 self.counts = Counts(*frame.numbers())
+            elif frame.kind == Kind.SIGHTS:
+                self._sights.join(*frame.sights())
             else:
                 yield frame
 

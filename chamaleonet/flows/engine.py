@@ -7,7 +7,6 @@ feed this one engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.headers import Counted
 from chamaleonet.flows.judge import BROKEN, DONE, end_flows, judge_packets, pass_time
 from chamaleonet.flows.records import FLOW, FLOW_EVENT, MARK_CLOSING, Direction, Quality
+from chamaleonet.flows.sights import Sights, new_keys
 from chamaleonet.flows.table import Register, new_table
 from chamaleonet.flows.transitions import ERRONEOUS, VERDICTS, State
 from chamaleonet.units import PRIVATE, Network
@@ -80,6 +80,13 @@ class Engine:
         closings_seen: whether packets with FIN or RST reach the engine. Where a switch keeps them
             back, it is also the switch that tells a reused port from a repeated SYN: then any SYN
             on a flow that can be reopened opens a new one.
+        sight_interval: ns for which who asks and who is heard is counted together; by default all
+            that there is.
+        sight_keys: secret of sights.new_keys, for engines whose sights are joined.
+
+    Attributes:
+        decoder: of its packets.
+        prefixes: the internal prefixes by their number, which begins with 1.
     """
 
     def __init__(
@@ -90,14 +97,19 @@ class Engine:
         ended: tuple[State, ...] = (),
         packets: bool = False,
         closings_seen: bool = True,
+        sight_interval: int = _LATEST,
+        sight_keys: NDArray[np.uint64] | None = None,
     ) -> None:
         self.decoder = Decoder(settings.internal)
+        self.prefixes = longest_first(settings.internal)
         self._table = new_table(
-            internal=_merge(settings.internal),
+            internal=self.prefixes,
             timeout=settings.timeout,
             idle_timeout=settings.idle_timeout,
             rows=settings.max_flows,
             keys=self.decoder.keys,
+            sight_keys=new_keys() if sight_keys is None else sight_keys,
+            sight_interval=sight_interval,
             capture=settings.capture,
             judged=judged,
             ended=ended,
@@ -166,9 +178,22 @@ class Engine:
         self._table.registers[Register.TIMEOUT] = timeout
         self._table.registers[Register.WAKE] = 0  # to be found anew
 
-    def set_quality(self, direction: Direction, quality: Quality) -> None:
-        """Say how far verdicts on flows of this direction can be relied on from now on."""
-        self._table.quality[direction] = quality
+    def set_quality(self, direction: Direction, quality: Quality, prefix: int = 0) -> None:
+        """Say how far verdicts on flows can be relied on from now on.
+
+        Args:
+            direction: of the flows.
+            quality: of verdicts on them.
+            prefix: number of the internal prefix of their hosts; 0: of all, and of flows in
+                transit, which have none.
+        """
+        which = slice(None) if prefix == 0 else prefix
+        self._table.quality[which, direction] = quality
+
+    @property
+    def sights(self) -> Sights:
+        """Who asked and who was heard; to be cleared by who reads it."""
+        return Sights(self._table.sights, self._table.sighted)
 
     def _count(self, register: Register) -> int:
         return int(self._table.registers[register])
@@ -252,9 +277,6 @@ class Engine:
         }
 
 
-def _merge(prefixes: tuple[Network, ...]) -> tuple[Network, ...]:
-    """Return prefixes that cover the same addresses, but do not overlap."""
-    return (
-        *collapse_addresses(p for p in prefixes if isinstance(p, IPv4Network)),
-        *collapse_addresses(p for p in prefixes if isinstance(p, IPv6Network)),
-    )
+def longest_first(prefixes: tuple[Network, ...]) -> tuple[Network, ...]:
+    """Return prefixes in an order in which the first one that holds an address is the longest."""
+    return tuple(sorted(set(prefixes), key=lambda p: (p.version, -p.prefixlen, p)))

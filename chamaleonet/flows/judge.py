@@ -34,6 +34,7 @@ from chamaleonet.flows.records import (
     Quality,
     Role,
 )
+from chamaleonet.flows.sights import note_sight
 from chamaleonet.flows.table import (
     EVICTABLE_LIST,
     OTHER_LIST,
@@ -46,8 +47,8 @@ from chamaleonet.flows.table import (
     has_room,
     head_of,
     insert,
-    is_inside,
     is_last,
+    prefix_of,
     remove,
     take_row,
     take_slab,
@@ -69,6 +70,12 @@ _MOST_U32 = U32(0xFFFFFFFF)
 @inlined
 def _masked(table: Any, register: int, state: Any) -> bool:
     return bool(table.registers[register] >> state & 1)
+
+
+@inlined
+def _is_captured(table: Any, flow: Any) -> bool:
+    """Tell whether a flow's packets are: if its verdict is suspect it may be well, so they stay."""
+    return _masked(table, Register.CAPTURE_MASK, flow.state) and flow.quality != Quality.SUSPECT
 
 
 @inlined
@@ -175,10 +182,11 @@ def _enter(table: Any, row: int, event: int, time: int) -> bool:
         return True
     flow.state = state
     flow.judged = time
-    flow.quality = table.quality[flow.direction]
+    flow.quality = table.quality[flow.prefix, flow.direction]
     if state == State.UNANSWERED and flow.marks & U8(MARK_RESTORED):
         flow.quality = U8(Quality.SUSPECT)  # its reply may have come when nobody watched
     table.verdicts[flow.direction, state] += 1
+    note_sight(table, flow, registers[Register.NOW], registers[Register.SIGHT_INTERVAL])
     if was != State.NONE:
         table.verdicts[flow.direction, was] -= 1
         unlink(table, row)
@@ -187,7 +195,7 @@ def _enter(table: Any, row: int, event: int, time: int) -> bool:
     elif state == State.PENDING:
         registers[Register.PENDING] += 1
     append(table, row, state)
-    if _masked(table, Register.CAPTURE_MASK, state) and flow.marks & U8(MARK_DELIVERED) == U8(0):
+    if _is_captured(table, flow) and flow.marks & U8(MARK_DELIVERED) == U8(0):
         _deliver_first(table, row)
     if flow.marks & U8(MARK_DELIVERED) or state not in (State.PENDING, State.UNANSWERED):
         give_slab(table, flow)  # no verdict can ask for it any more
@@ -270,10 +278,10 @@ def _find_live(table: Any, header: Any) -> int:
 
 
 @inlined
-def _direction(client_inside: bool, server_inside: bool) -> int:
-    if client_inside:
-        return Direction.INTERNAL if server_inside else Direction.OUTBOUND
-    return Direction.INBOUND if server_inside else Direction.TRANSIT
+def _direction(client_prefix: int, server_prefix: int) -> int:
+    if client_prefix:
+        return Direction.INTERNAL if server_prefix else Direction.OUTBOUND
+    return Direction.INBOUND if server_prefix else Direction.TRANSIT
 
 
 @inlined
@@ -305,16 +313,16 @@ def _open(table: Any, header: Any, buffer: Any, offset: Any, link: Any) -> bool:
     flow.slab = -1
     flow.attempts = U32(1 if header.bits & BIT_REQUEST else 0)
     version = U64(header.kind) & U64(15)
-    low_inside = is_inside(table, version, header.low_hi, header.low_lo)
-    high_inside = is_inside(table, version, header.high_hi, header.high_lo)
+    low = prefix_of(table, version, header.low_hi, header.low_lo)
+    high = prefix_of(table, version, header.high_hi, header.high_lo)
     flow.marks = U8(registers[Register.FIRST_MARKS])
     if header.bits & BIT_CLOSING:
         flow.marks |= U8(MARK_CLOSING)
     if header.bits & BIT_FROM_HIGH:
         flow.marks |= U8(MARK_CLIENT_HIGH)
-        flow.direction = _direction(high_inside, low_inside)
-    else:
-        flow.direction = _direction(low_inside, high_inside)
+        low, high = high, low
+    flow.direction = _direction(low, high)
+    flow.prefix = U8(low if low else high)
     flow.state = State.NONE
     insert(table, row, header.hash)
     registers[Register.LIVE] += 1
@@ -407,7 +415,7 @@ def _judge_flow_packet(table: Any, header: Any, buffer: Any, offset: Any, link: 
     flow.client_bytes += U64(header.wire_length)
     if header.bits & BIT_REQUEST and flow.attempts != _MOST_U32:
         flow.attempts += U32(1)
-    if _masked(table, Register.CAPTURE_MASK, flow.state):
+    if _is_captured(table, flow):
         _capture_packet(table, row, Role.LATER, header, buffer, offset, link)
     return _enter(table, row, Event.CLIENT, registers[Register.NOW])
 

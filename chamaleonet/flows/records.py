@@ -46,7 +46,8 @@ FLOW = np.dtype(
         ("icmp_code", np.uint8),
         ("direction", np.uint8),  # Direction
         ("quality", np.uint8),  # Quality of what "state" says
-        ("spare", np.uint8, (2,)),
+        ("prefix", np.uint8),  # number of the internal prefix of its host, 0: it has none
+        ("spare", np.uint8),
     ]
 )
 assert FLOW.itemsize == 128

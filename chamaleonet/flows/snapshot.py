@@ -20,12 +20,14 @@ from chamaleonet.flows.records import (
     SLAB_BYTES,
     Change,
     Direction,
+    Quality,
     names_of,
 )
 from chamaleonet.flows.table import (
     Register,
     append,
     find,
+    host_prefix,
     insert,
     take_row,
     take_slab,
@@ -94,6 +96,7 @@ def sound(snapshot: Snapshot) -> bool:
     return bool(
         np.all((flows["state"] > State.NONE) & (flows["state"] <= max(State)))
         and np.all(flows["direction"] <= max(Direction))
+        and np.all(flows["quality"] <= max(Quality))
         and np.all((slab >= -1) & (slab < len(firsts)))
         and np.all(firsts["length"] <= SLAB_BYTES)
     )
@@ -133,6 +136,7 @@ def put_flows(table: Any, flows: Any, firsts: Any, rows: Any) -> int:
         table.flows[row] = flows[i]
         flow = table.flows[row]
         flow.marks |= U8(MARK_RESTORED)
+        flow.prefix = U8(host_prefix(table, flow))  # they may be numbered otherwise now
         kept = int(flow.slab)
         flow.slab = -1
         if kept >= 0 and registers[Register.KEEP_PACKETS] != 0:

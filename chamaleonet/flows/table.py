@@ -18,7 +18,8 @@ import numpy as np
 
 from chamaleonet.flows import transitions
 from chamaleonet.flows.headers import Counted
-from chamaleonet.flows.records import CAPTURED, FLOW, FLOW_EVENT, SLAB, Direction
+from chamaleonet.flows.records import CAPTURED, FLOW, FLOW_EVENT, MARK_CLIENT_HIGH, SLAB, Direction
+from chamaleonet.flows.sights import new_sights
 from chamaleonet.flows.transitions import State, state_mask
 from chamaleonet.kernels import inlined
 
@@ -59,6 +60,7 @@ class Register(IntEnum):
     CAPTURES = 21
     DATA = 22
     FIRST_MARKS = 23  # MARK_ bits that every flow is opened with
+    SIGHT_INTERVAL = 24  # ns for which sights.py counts together
 
 
 class Table(NamedTuple):
@@ -72,7 +74,10 @@ class Table(NamedTuple):
     registers: NDArray[np.int64]
     counted: NDArray[np.int64]  # shape (len(Counted),)
     verdicts: NDArray[np.int64]  # shape (len(Direction), len(State)): flows, ended ones included
-    quality: NDArray[np.uint8]  # shape (len(Direction),): Quality of verdicts from now on
+    quality: NDArray[np.uint8]  # shape (prefixes + 1, len(Direction)): Quality from now on
+    sights: NDArray[np.uint32]  # sights.Sights.counts
+    sighted: NDArray[np.int64]  # sights.Sights.flows
+    sight_keys: NDArray[np.uint64]  # the secret of their hash
     transitions: NDArray[np.uint8]
     inside: NDArray[np.uint64]  # shape (prefixes, 5): version, first hi, lo, last hi, lo
     keys: NDArray[np.uint64]  # the hash's secret
@@ -83,6 +88,9 @@ class Table(NamedTuple):
 
 PENDING_LIST, EVICTABLE_LIST, OTHER_LIST = 0, 1, 2
 LISTS = 3
+
+# Internal prefixes that are told apart; whatever follows is counted with the last of them.
+MOST_PREFIXES = 255
 
 # A packet's cut is a uint16, so this is what one can add to the output's bytes.
 MOST_BYTES = 1 << 16
@@ -99,13 +107,20 @@ def new_table(
     idle_timeout: int,
     rows: int,
     keys: NDArray[np.uint64],
+    sight_keys: NDArray[np.uint64],
+    sight_interval: int,
     capture: tuple[State, ...],
     judged: tuple[State, ...],
     ended: tuple[State, ...],
     packets: bool,
     outputs: int = 4096,
 ) -> Table:
-    """Return an empty table; its memory is touched, and so used, only as flows come."""
+    """Return an empty table; its memory is touched, and so used, only as flows come.
+
+    Of internal prefixes that overlap, the first one counts.
+    """
+    prefixes = min(len(internal), MOST_PREFIXES)
+    sights = new_sights(prefixes)
     slots = 1 << (2 * rows - 1).bit_length()
     links = np.zeros((rows + LISTS, 2), np.int32)
     for head in range(rows, rows + LISTS):
@@ -118,6 +133,7 @@ def new_table(
     registers[Register.JUDGED_MASK] = state_mask(judged)
     registers[Register.ENDED_MASK] = state_mask(ended)
     registers[Register.KEEP_PACKETS] = packets
+    registers[Register.SIGHT_INTERVAL] = sight_interval
     return Table(
         flows=np.zeros(rows + 1, FLOW),
         slots=np.zeros(slots, np.uint64),
@@ -127,7 +143,10 @@ def new_table(
         registers=registers,
         counted=np.zeros(len(Counted), np.int64),
         verdicts=np.zeros((len(Direction), len(State)), np.int64),
-        quality=np.zeros(len(Direction), np.uint8),
+        quality=np.zeros((prefixes + 1, len(Direction)), np.uint8),
+        sights=sights.counts,
+        sighted=sights.flows,
+        sight_keys=sight_keys,
         transitions=transitions.TABLE.copy(),
         inside=_ranges(internal),
         keys=keys,
@@ -147,8 +166,8 @@ def _ranges(internal: tuple[Network, ...]) -> NDArray[np.uint64]:
 
 
 @inlined
-def is_inside(table: Any, version: Any, hi: Any, lo: Any) -> bool:
-    """Tell whether an address lies in an internal prefix."""
+def prefix_of(table: Any, version: Any, hi: Any, lo: Any) -> int:
+    """Return the number, from 1, of the internal prefix that an address lies in; 0 for none."""
     for i in range(len(table.inside)):
         prefix = table.inside[i]
         if (
@@ -156,8 +175,22 @@ def is_inside(table: Any, version: Any, hi: Any, lo: Any) -> bool:
             and (hi > prefix[1] or (hi == prefix[1] and lo >= prefix[2]))
             and (hi < prefix[3] or (hi == prefix[3] and lo <= prefix[4]))
         ):
-            return True
-    return False
+            return min(i + 1, MOST_PREFIXES)
+    return 0
+
+
+@inlined
+def host_prefix(table: Any, flow: Any) -> int:
+    """Return the number of the internal prefix of a flow's host: its client's if both are inside.
+
+    0 in transit.
+    """
+    version = U64(flow.kind) & U64(15)
+    low = prefix_of(table, version, flow.low_hi, flow.low_lo)
+    high = prefix_of(table, version, flow.high_hi, flow.high_lo)
+    if flow.marks & np.uint8(MARK_CLIENT_HIGH):
+        low, high = high, low
+    return low if low else high
 
 
 @inlined

@@ -17,7 +17,7 @@ import numpy as np
 
 from chamaleonet.capture.batch import PacketBatch
 from chamaleonet.flows.headers import HEADERS, Counted
-from chamaleonet.flows.records import CAPTURED, FLOW
+from chamaleonet.flows.records import CAPTURED, FLOW, Quality
 from chamaleonet.flows.transitions import ERRONEOUS, State
 from chamaleonet.log.departed import Departed
 from chamaleonet.log.erroneous import ErroneousFlows
@@ -141,7 +141,9 @@ class Collector:
                 self._write(message.packets, message.data)
 
     def _learn(self, flow: NDArray[Any]) -> None:
-        if not self.known.put(flow, int(flow["state"][0]) in self._erroneous):
+        # While replies are out of sight, what is well seems to fail: its packets are not for us.
+        suspect = flow["quality"][0] == Quality.SUSPECT
+        if not self.known.put(flow, int(flow["state"][0]) in self._erroneous and not suspect):
             self.dropped["flows_full"] += 1
 
     def hold(self, batch: PacketBatch, now: int) -> None:

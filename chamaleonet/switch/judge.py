@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from chamaleonet.capture.batch import PacketBatch
     from chamaleonet.flows.engine import Output, Settings
     from chamaleonet.flows.records import Direction, Quality
+    from chamaleonet.flows.sights import Sights
     from chamaleonet.flows.snapshot import Snapshot
     from chamaleonet.flows.transitions import State
+    from chamaleonet.units import Network
 
 
 class Judge(Protocol):
@@ -31,8 +33,16 @@ class Judge(Protocol):
     def forget(self, row: int, first: int) -> Iterator[Output]:
         """End one flow."""
 
-    def set_quality(self, direction: Direction, quality: Quality) -> None:
+    def set_quality(self, direction: Direction, quality: Quality, prefix: int = 0) -> None:
         """Say how far verdicts can be relied on from now on."""
+
+    @property
+    def prefixes(self) -> tuple[Network, ...]:
+        """The internal prefixes by their number, which begins with 1."""
+
+    @property
+    def sights(self) -> Sights:
+        """Who asked and who was heard; to be cleared by who reads it."""
 
     def live_flows(self, states: tuple[State, ...]) -> NDArray[Any]:
         """Return copies of the live flows in these states: FLOW, shape (n,)."""
@@ -75,5 +85,6 @@ class NewJudge(Protocol):
         ended: tuple[State, ...],
         packets: bool,
         closings_seen: bool,
+        sight_interval: int,
     ) -> Judge:
         """Return a judge."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from chamaleonet.config import datapath_text
 from chamaleonet.flows.engine import Engine, Output, Settings
-from chamaleonet.flows.records import CAPTURED, Role
+from chamaleonet.flows.records import CAPTURED, Quality, Role
 from chamaleonet.flows.records import Change as FlowChange
 from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.metrics import Total
@@ -28,6 +28,7 @@ from chamaleonet.switch.redirect import Redirects
 from chamaleonet.switch.refusals import Refusals
 from chamaleonet.switch.rulebook import Phase, Reconciled, Rulebook, RuleState
 from chamaleonet.switch.rules import Kind
+from chamaleonet.switch.sight import Sight
 from chamaleonet.units import directed_broadcasts
 
 if TYPE_CHECKING:
@@ -105,8 +106,10 @@ class Probe:
             ended=_ENDED if config.logger.healthy else _FAILED,  # the healthy ones are counted
             packets=True,
             closings_seen=self.pipeline.passes_closings,
+            sight_interval=config.visibility.interval,
         )
         self.qualities = Qualities(self.engine.set_quality)
+        self._sight = Sight(config, switch, self.engine, self.qualities, metrics)
         # Of all that is told, rules hang on these alone.
         self._pipeline_judged = np.array(sorted(self.pipeline.judged), np.uint8)
         self._captured = np.array(sorted(config.capture), np.uint8)
@@ -147,6 +150,15 @@ class Probe:
         self._take(self.engine.advance(now))
         self.rulebook.apply(self.redirects.advance(now))
 
+    def look(self, lost: int, now: int) -> None:
+        """Look whether replies are in sight, if it is time to.
+
+        Args:
+            lost: candidates that were lost on their way to us so far.
+            now: ns since 1970.
+        """
+        self._sight.look(lost + self.packet_ins.malformed, now)
+
     def snapshot(self, most: int) -> Snapshot:
         """Return copies of the live flows, at most so many."""
         return self.engine.snapshot(most)
@@ -177,7 +189,10 @@ class Probe:
         judged = events["change"] == FlowChange.JUDGED
         states = events["flow"]["state"]
         for_pipeline = judged & np.isin(states, self._pipeline_judged)
-        for_redirects = np.isin(states, self._captured) | np.isin(events["was"], self._captured)
+        captured = np.isin(states, self._captured)
+        # All that is well would be copied while replies are out of sight.
+        in_doubt = judged & captured & (events["flow"]["quality"] == Quality.SUSPECT)
+        for_redirects = (captured | np.isin(events["was"], self._captured)) & ~in_doubt
         for at in np.flatnonzero(for_pipeline | for_redirects):
             if for_redirects[at]:
                 yield from self.redirects.on_event(events[at])

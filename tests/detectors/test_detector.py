@@ -1,5 +1,6 @@
 import socket
 
+import numpy as np
 import pytest
 
 from chamaleonet.detectors import detector
@@ -8,6 +9,7 @@ from chamaleonet.detectors.detector import Detector
 from chamaleonet.detectors.frames import Counts, Kind, pack, pack_numbers
 from chamaleonet.flows.engine import Engine
 from chamaleonet.flows.records import Change, Direction, Quality
+from chamaleonet.flows.sights import Seen, new_sights
 from chamaleonet.flows.transitions import State
 from chamaleonet.log.tally import COUNT
 from tests.flows.playbook import settings
@@ -50,6 +52,7 @@ class Played:
         self.detector = Detector(self.ring, self.engine, self._theirs, LAG)
         self.monotonic = 1000.0
         self.rows = []  # of the events that were heard
+        self.sights = new_sights(len(self.engine.prefixes))
 
     def turn(self, now):
         self.monotonic += 1
@@ -72,6 +75,8 @@ class Played:
                     told += zip(states, frame.numbers(1), strict=True)
                 elif frame.kind == Kind.TALLY:
                     told += frame.parts[0].view(COUNT)["flows"].tolist()
+                elif frame.kind == Kind.SIGHTS:
+                    self.sights.join(*frame.sights())
                 else:
                     self.rows += frame.output().events["row"].tolist()
                     told += [
@@ -167,8 +172,25 @@ def test_its_last_word_is_the_end_of_all_flows(played):
 
 
 def test_qualities_hold_on_command(played):
-    played.command(pack_numbers(Kind.QUALITY, Direction.OUTBOUND, Quality.SUSPECT))
-    assert played.engine._table.quality[Direction.OUTBOUND] == Quality.SUSPECT
+    played.command(pack_numbers(Kind.QUALITY, Direction.OUTBOUND, Quality.SUSPECT, 2))
+    quality = played.engine._table.quality
+    assert quality[2, Direction.OUTBOUND] == Quality.SUSPECT
+    assert np.count_nonzero(quality) == 1
+
+
+def test_who_asks_and_who_is_heard_is_told_once(played):
+    played.ring.receive(udp(C, S), udp(S, C, sport=53, dport=40000), at=SECOND)
+    played.turn(SECOND)
+    played.ring.receive(udp(C, S, sport=7), at=2 * SECOND)
+    played.turn(2 * SECOND)
+    played.turn(3 * SECOND)
+    seen = played.sights.flows[0, Direction.OUTBOUND]
+    assert (seen[Seen.ASKED], seen[Seen.HEARD]) == (2, 1)
+    assert played.sights.counts[0, 0, Direction.OUTBOUND, Seen.ASKED].sum(axis=-1).tolist() == [
+        2,
+        2,
+    ]
+    assert not played.engine.sights.counts.any()
 
 
 def test_a_flow_is_forgotten_on_command(played):

@@ -4,11 +4,13 @@ import os
 import signal
 import socket
 import time
+from ipaddress import ip_network
 
 import pytest
 
 from chamaleonet.detectors.detectors import Detectors
 from chamaleonet.flows.records import Change, Direction, Quality
+from chamaleonet.flows.sights import Seen, distinct
 from chamaleonet.flows.transitions import ERRONEOUS, State
 from tests.flows.playbook import settings
 from tests.namespace import Namespace, needs_root
@@ -168,6 +170,24 @@ def test_qualities_reach_all_and_those_that_come_later(watch):
         watched.send(udp(client, server))
     watched.until(lambda: len(watched.events) == len(FLOWS))
     assert {quality for _, _, quality, _ in watched.events} == {Quality.SUSPECT}
+
+
+def test_who_asks_is_known_by_all_together_and_qualities_by_prefix(watch):
+    watched = watch(internal=tuple(map(ip_network, ("10.0.0.0/8", "10.0.0.32/27"))))
+    detectors = watched.detectors
+    detectors.set_quality(Direction.OUTBOUND, Quality.SUSPECT, 1)
+    watched.until(lambda: detectors.working == 2)
+    for client, server in FLOWS:
+        watched.send(udp(client, "192.0.2.1"), udp(client, server, sport=7))
+    watched.until(lambda: len(watched.events) == 2 * len(FLOWS))
+    asked = Direction.OUTBOUND, Seen.ASKED
+    watched.until(lambda: detectors.sights.flows[(0, *asked)] == 2 * len(FLOWS))
+    clients, servers = distinct(detectors.sights.counts[(0, 0, *asked)])
+    assert clients == pytest.approx(len(FLOWS), abs=12)
+    assert servers == pytest.approx(len(FLOWS), abs=12)
+    assert detectors.sights.flows[(1, *asked)] == 18  # of 10.0.0.32 to .40
+    qualities = [quality for _, _, quality, _ in watched.events]
+    assert qualities.count(Quality.SUSPECT) == 18
 
 
 def test_a_flow_is_forgotten_by_the_detector_that_has_it(watch):

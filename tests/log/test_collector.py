@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chamaleonet.capture.link import LinkType
 from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.engine import Engine, Settings
-from chamaleonet.flows.records import Change, Role
+from chamaleonet.flows.records import Change, Quality, Role
 from chamaleonet.flows.transitions import ERRONEOUS, HEALTHY, State
 from chamaleonet.log.collector import Collector
 from chamaleonet.log.stream.reader import Message
@@ -130,6 +130,17 @@ def test_only_what_came_while_the_flow_was_erroneous_is_written(bench):
     bench.collector.flush()
     assert [record["time"] // SECOND for record in bench.packets.records] == [9, 10]
     assert bench.collector.dropped == {"not_erroneous": 3}
+
+
+def test_packets_of_a_suspect_flow_are_not_written_but_its_row_is(bench):
+    suspect = lost(quality=Quality.SUSPECT)
+    bench.tell("verdict", suspect)
+    bench.port(RETRY)
+    bench.tell("flow", suspect)
+    bench.collector.flush()
+    assert not bench.packets.records
+    assert bench.collector.dropped == {"not_erroneous": 1}
+    assert [record["quality"] for record in bench.flows.records] == [Quality.SUSPECT]
 
 
 def test_attempts_go_on_from_what_the_verdict_counted(bench):
