@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import struct
+from ipaddress import ip_address
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 
 from chamaleonet.config import Config, Switch
-from chamaleonet.flows.records import FLOW_EVENT, MARK_CLIENT_HIGH, Change
+from chamaleonet.flows.records import FLOW_EVENT, MARK_CLIENT_HIGH, Change, Query
 from chamaleonet.flows.transitions import State
 from chamaleonet.metrics import ControllerMetrics
+from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.pipeline import Frame
 from chamaleonet.switch.probe import Probe
 from tests.fake_switch import FlowTable
@@ -98,6 +100,14 @@ class PlayedProbe:
     def metric(self, name, **labels):
         self.probe.scrape()
         return self.registry.get_sample_value(f"chamaleonet_{name}", labels)
+
+
+def flow_key(client, server, protocol, *, sport=40000, dport=22, query=Query.NONE):
+    """Return the FlowKey of a flow between two addresses, which may be integers."""
+    client, server = ip_address(client), ip_address(server)
+    if query:
+        sport = dport = 0
+    return FlowKey(client.version, protocol, query, int(client), sport, int(server), dport, False)
 
 
 def flow_event(row, key, state=State.UNANSWERED, *, time=START, change=Change.JUDGED):

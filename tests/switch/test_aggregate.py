@@ -4,19 +4,14 @@ import pytest
 
 from chamaleonet.flows.records import Query
 from chamaleonet.switch.aggregate import Aggregate, Lattice, Prefix, Want, wider
-from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.rules import ICMP, IPV4, IPV6, TCP, UDP, Rule
+from tests.switch.build import flow_key
 
 INSIDE = Prefix.of(ip_network("10.0.0.0/8"))
 
 
-def key(client="10.0.0.1", server="192.0.2.9", protocol=UDP, *, sport=1, dport=53, query=0):
-    client, server = ip_address(client), ip_address(server)
-    if query:
-        sport = dport = 0
-    return FlowKey(
-        client.version, protocol, Query(query), int(client), sport, int(server), dport, False
-    )
+def key(client="10.0.0.1", server="192.0.2.9", protocol=UDP, *, dport=53, **more):
+    return flow_key(client, server, protocol, dport=dport, **more)
 
 
 def matches(key, inside=None, *, of_one_protocol=False):

@@ -1,10 +1,12 @@
 """Our messages, byte for byte those of the framework's own encoder."""
 
 import struct
+from ipaddress import ip_network
 
 import pytest
 
 from chamaleonet.switch import encode, framework
+from chamaleonet.switch.aggregate import Prefix
 from chamaleonet.switch.conntrack import ConntrackPipeline
 from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.rules import (
@@ -22,7 +24,7 @@ from chamaleonet.switch.rules import (
     Track,
     rule_text,
 )
-from tests.switch.build import frame
+from tests.switch.build import flow_key, frame
 
 PARSER = framework._parser
 PROTOCOL = framework.ofproto
@@ -105,11 +107,23 @@ DYNAMIC = [
         (Output(4),), 2, Cookie(Kind.REDIRECT, 2**32 - 1), 60, True,
     ),
 ]  # fmt: skip
+INSIDE = {
+    "10.0.0.1": Prefix.of(ip_network("10.0.0.0/8")), "fc00::1": Prefix.of(ip_network("fc00::/7")),
+}  # fmt: skip
+AGGREGATES = [
+    made.aggregate_rule(each)
+    for made in (ConntrackPipeline(frame()), ReactivePipeline(frame("reactive"), 180 * 10**9))
+    for client, server in (("192.0.2.1", "10.0.0.1"), ("2001:db8::1", "fc00::1"))
+    for protocol in (6, 17)
+    for each in made.aggregates(flow_key(client, server, protocol), INSIDE[server])
+]
+
 RULES = [
     *ConntrackPipeline(frame(candidates={"port": 3, "interface": "c"})).static_rules(),
     *ConntrackPipeline(frame(scope={"ports": [1, 2], "vlans": [10]})).static_rules(),
     *ReactivePipeline(frame("reactive", forward="none"), 180 * 10**9).static_rules(),
     *DYNAMIC,
+    *AGGREGATES,
 ]
 
 

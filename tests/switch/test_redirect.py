@@ -1,17 +1,14 @@
-from ipaddress import ip_address
-
 import numpy as np
 import pytest
 
 from chamaleonet.config import Config
-from chamaleonet.flows.records import Change, Query
+from chamaleonet.flows.records import Change
 from chamaleonet.flows.transitions import ERRONEOUS, State
 from chamaleonet.switch.conntrack import ConntrackPipeline
-from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.redirect import Redirects
 from chamaleonet.switch.rules import TCP, UDP, Kind, rule_text
-from tests.switch.build import PIPELINES, START, PlayedProbe, flow_event, frame
+from tests.switch.build import PIPELINES, START, PlayedProbe, flow_event, flow_key, frame
 from tests.traffic import ACK, RST, SECOND, SYN, icmp_error, ip, ping, pong, tcp, udp
 
 C, S = "10.0.0.1", "192.0.2.9"
@@ -187,11 +184,8 @@ class Scanned:
         return [rule_text(rule) for rule in self.rules.values()]
 
 
-def flow(client, server, protocol=TCP, sport=40000, dport=22):
-    return FlowKey(
-        4, protocol, Query.NONE, int(ip_address(client)), sport, int(ip_address(server)), dport,
-        False,
-    )  # fmt: skip
+def flow(client, server, protocol=TCP, **ports):
+    return flow_key(client, server, protocol, **ports)
 
 
 @pytest.mark.parametrize(
