@@ -97,7 +97,7 @@ def compare(old: Config, new: Config) -> Plan:
         settings += _differences(before[dp_id], after[dp_id], f"switches[{after[dp_id].name}].")
     if not after:
         raise UserError("switches: none is configured")
-    if any(switch.candidates.detectors > 1 for switch in before.values()):
+    if any(switch.candidates.detectors for switch in before.values()):
         # Processes of their own judge there.
         settings = [each._replace(live=each.live and each.key != "timeout") for each in settings]
     if fixed := [each.key for each in settings if not each.live]:

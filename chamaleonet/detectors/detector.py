@@ -70,7 +70,8 @@ class Detector:
         self._digest = Digest(self._tally)
         self._gathered = Gathered()
         self._counts = Counts()
-        self._counted = self._tallied = 0.0
+        self._counted = 0.0
+        self._tallied: float | None = None
 
     def run(self) -> None:
         """Work until told to finish, or until the controller is gone."""
@@ -137,6 +138,8 @@ class Detector:
 
     def _count(self, monotonic: float) -> None:
         """Tell what was counted, now and then."""
+        if self._tallied is None:
+            self._tallied = monotonic
         if self._tally is not None and monotonic - self._tallied >= _TALLY_SECONDS:
             self._tallied = monotonic
             self._tally.flush()
