@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chamaleonet import config as configuration
+from chamaleonet.switch.meters import meters_of
 from chamaleonet.switch.probe import pipeline_of
 from chamaleonet.switch.rules import rule_text
 
@@ -30,6 +31,7 @@ def check(path: Path, *, rules: bool = False) -> str:
 
 
 def switch_rules(config: Config, switch: Switch) -> Iterator[str]:
-    """Yield a switch's static rules as text, after a comment that names the switch."""
+    """Yield a switch's static rules as text, after comments that name the switch and its meters."""
     yield f"# {switch.name}, datapath {configuration.datapath_text(switch.dp_id)}"
+    yield from (f"# add-meter {meter}" for meter in meters_of(switch))
     yield from map(rule_text, pipeline_of(config, switch).static_rules())

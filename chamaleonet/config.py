@@ -121,6 +121,12 @@ DatapathId = Annotated[
 Port = Annotated[int, Field(ge=1, le=0xFFFFFF00)]
 Table = Annotated[int, Field(ge=0, le=253)]
 Vlan = Annotated[int, Field(ge=1, le=4094)]
+# ovs-vswitchd.conf.db(5), table CT_Timeout_Policy
+TrackerTimeout = Literal[
+    "icmp_first", "icmp_reply", "tcp_close", "tcp_close_wait", "tcp_established", "tcp_fin_wait",
+    "tcp_last_ack", "tcp_retransmit", "tcp_syn_recv", "tcp_syn_sent", "tcp_syn_sent2",
+    "tcp_time_wait", "tcp_unack", "udp_first", "udp_multiple", "udp_single",
+]  # fmt: skip
 
 
 LIVE: dict[str, Any] = {"reload": "live"}  # of a key that can change while the controller runs
@@ -173,11 +179,18 @@ class Tables(Section):
         description="Where every packet goes on to: our table of one rule, or with"
         " `forward: table` the first table of another application.",
     )
+    meters: Table = Field(
+        default=253,
+        description="Where candidates become packet-ins, by source prefix; used with"
+        " `meters.by: action` only, and the one table whose number may be any other.",
+    )
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if not self.scope < self.redirect < self.filter < self.forward:
             raise ValueError("tables must ascend: scope < redirect < filter < forward")
+        if self.meters in (self.scope, self.redirect, self.filter, self.forward):
+            raise ValueError("meters must be a table of its own")
         return self
 
 
@@ -255,6 +268,52 @@ class Conntrack(Section):
         le=65535,
         json_schema_extra=LIVE,
         description="The connection tracking zone that is ours.",
+    )
+    datapath: Literal["netdev", "system"] | None = Field(
+        default=None,
+        description="Where Open vSwitch runs on this machine, its datapath (`netdev` in user"
+        " space, `system` in the kernel): we set the zone's limit and timeouts there, which"
+        " OpenFlow cannot. Empty: they are set by hand (docs/floods.md).",
+    )
+    limit: int = Field(
+        default=500_000,
+        ge=1,
+        le=0xFFFFFFFF,
+        description="Connections that the zone tracks at most; the packets of others are"
+        " forwarded, and are candidates all.",
+    )
+    timeouts: dict[TrackerTimeout, int] = Field(
+        default={},
+        description="Seconds without a packet until the tracker forgets a connection, by Open"
+        " vSwitch's names, in place of those that follow from `idle_timeout`.",
+    )
+
+
+class Meters(Section):
+    """Packet-ins are limited in the switch: what it may send, per second, by where it comes from.
+
+    Forwarding is never limited.
+    """
+
+    by: Literal["action", "controller", "none"] | None = Field(
+        default=None,
+        description="`action`: Open vSwitch's meters of single packet-in actions, fair by source"
+        " prefix. `controller`: OpenFlow's virtual meter of all packet-ins, those of other"
+        " applications included. `none`. Empty: `action` where the pipeline is conntrack and"
+        " candidates are packet-ins, else `none`.",
+    )
+    rate: int = Field(
+        default=10_000,
+        ge=16,
+        le=10_000_000,
+        description="Packet-ins per second; half of them for sources inside, half for those"
+        " outside, and each half for four groups of prefixes. First replies have the same again.",
+    )
+    first: int = Field(
+        default=0xC4A1,
+        ge=1,
+        le=0xFFFF0000 - 16,
+        description="Number of the first of up to sixteen meters that are ours.",
     )
 
 
@@ -342,6 +401,7 @@ class Switch(Section):
         default=Conntrack(), description="Settings of the conntrack pipeline."
     )
     reactive: Reactive = Field(default=Reactive(), description="Settings of the reactive pipeline.")
+    meters: Meters = Field(default=Meters(), description="How packet-ins are limited.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -353,7 +413,19 @@ class Switch(Section):
             raise ValueError(f"with detectors snaplen is at most {MOST_SNAPLEN}")
         if self.candidates.port == self.logger_port:
             raise ValueError("logger_port and candidates.port must differ")
+        if self.pipeline == "reactive" and self.conntrack.datapath is not None:
+            raise ValueError("the reactive pipeline tracks no connections: conntrack.datapath")
+        if self.meters.by is not None and self.meters.by != "none" and self.candidates.port:
+            raise ValueError("meters are for packet-ins, but candidates.port is set")
         return self
+
+    @property
+    def meters_by(self) -> str:
+        """What limits packet-ins: ``action``, ``controller`` or ``none``."""
+        if self.meters.by is not None:
+            return self.meters.by
+        by_action = self.pipeline == "conntrack" and self.candidates.port is None
+        return "action" if by_action else "none"
 
     @property
     def truncates(self) -> bool:
@@ -580,6 +652,18 @@ class Visibility(Section):
     )
 
 
+class Flood(Section):
+    """What floods are kept from (docs/floods.md)."""
+
+    new_flows: int | None = Field(
+        default=10_000,
+        ge=10,
+        le=10_000_000,
+        description="Flows that are opened per second and switch at most, fairly shared among"
+        " source prefixes; the packets of others are shed and counted. `null`: any number.",
+    )
+
+
 class Metrics(Section):
     """Where Prometheus scrapes."""
 
@@ -635,6 +719,7 @@ class Config(Section):
         default=Visibility(),
         description="When verdicts are held suspect, because replies are out of sight.",
     )
+    flood: Flood = Field(default=Flood(), description="What floods are kept from.")
     metrics: Metrics = Field(default=Metrics(), description="Where Prometheus scrapes.")
     control: Path | None = Field(
         default=None,

@@ -34,7 +34,7 @@ from chamaleonet.log.stream.selection import LOGGED
 from chamaleonet.log.stream.spool import Spool
 from chamaleonet.log.tally import Tally
 from chamaleonet.reload import compare
-from chamaleonet.switch import framework
+from chamaleonet.switch import framework, tracker
 from chamaleonet.switch.gate import Gate
 from chamaleonet.switch.launcher import CONFIG_VARIABLE
 from chamaleonet.switch.probe import Probe, warm_up
@@ -313,8 +313,11 @@ class Controller(framework.App):  # type: ignore[misc]
         for direction, share in self._concentration.shares().items():
             self.metrics.top_host.labels(direction.label).set(share)
         for dp_id, watch in self._watches.items():
-            connected = self.metrics.switch_connected.labels(configuration.datapath_text(dp_id))
-            connected.set(watch.datapath is not None)
+            dp_text = configuration.datapath_text(dp_id)
+            self.metrics.switch_connected.labels(dp_text).set(watch.datapath is not None)
+            tracked = tracker.connections(watch.probe.switch.conntrack)
+            if tracked is not None:
+                self.metrics.tracked_connections.labels(dp_text).set(tracked)
             watch.scrape()
         if self._checkpoints is not None:
             self.metrics.checkpoint_bytes.set(self._checkpoints.size)
@@ -411,6 +414,8 @@ class Controller(framework.App):  # type: ignore[misc]
             if not framework.send(datapath, watch.probe.connect(next_xid)):
                 datapath.close()
             log.info("%s: connected", watch.probe.switch.name)
+            switch, idle_timeout = watch.probe.switch, self.config.idle_timeout
+            framework.hub.spawn(tracker.configure, switch.conntrack, idle_timeout)
         elif watch.datapath is datapath:
             watch.datapath = None
             watch.probe.disconnect()
@@ -427,6 +432,19 @@ class Controller(framework.App):  # type: ignore[misc]
     @fatal
     def _on_answer(self, datapath: Any, message: framework.Answer) -> None:
         self._watches[datapath.id].probe.on_answer(message.xid, message.message)
+
+    @framework.on(framework.ofp_event.EventOFPMeterStatsReply, framework.MAIN_DISPATCHER)
+    @fatal
+    def _on_meters(self, event: Any) -> None:
+        if watch := self._watch_of(event):
+            watch.probe.on_meters(
+                (
+                    each.meter_id,
+                    each.packet_in_count,
+                    sum(band.packet_band_count for band in each.band_stats),
+                )
+                for each in event.msg.body
+            )
 
     @framework.on(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
     @fatal

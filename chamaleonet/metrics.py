@@ -43,6 +43,11 @@ CAUSES = {
     "flow_table_full": "controller: packets whose new flow found no place (`max_flows`)",
     "detector_died": "controller: flows that waited for their reply in a detector that died",
     "unexpected_packet_in": "controller: packet-ins of a switch whose candidates go to detectors",
+    "shed": "controller: packets whose flow was not opened in a flood (`flood.new_flows`)",
+    "flow_evicted": "controller: judged flows that lost their place to others (`max_flows`)",
+    "metered": "controller: packet-ins that the switch's meters held back (`meters.rate`)",
+    "packet_in_lost": "controller: packet-ins that passed a meter, but never came: the switch's"
+    " queues were full",
     "redirect_rules_full": "controller: redirect rules that found no room in their budget, all"
     " aggregation done",
     "stream_queue_full": "controller: records beyond `stream.queue`, where there is no spool",
@@ -290,6 +295,14 @@ class ControllerMetrics:
             "reloads_total",
             "Times that the configuration was read again, by outcome: applied, unchanged, refused.",
             "outcome",
+        )
+        self.shedding = gauge(
+            "shedding",
+            "1 while flows are lost to a flood, and verdicts are degraded for it, else 0.",
+            "dp_id",
+        )
+        self.tracked_connections = gauge(
+            "tracked_connections", "Connections in the switch's tracking zone.", "dp_id"
         )
         self.verdict_delay = Histogram(
             f"{_PREFIX}_verdict_delay_seconds",

@@ -22,10 +22,10 @@ def network(request):
 
 @pytest.fixture(scope="module")
 def lab(request, tmp_path_factory):
-    """A network and a controller: (topology, the switch's settings)."""
-    topology, settings = request.param
+    """A network and a controller: (topology, the switch's settings, others for Controller)."""
+    topology, settings, *others = request.param
     with (
         Network(topology) as network,
-        Controller(tmp_path_factory.mktemp("lab"), settings) as controller,
+        Controller(tmp_path_factory.mktemp("lab"), settings, **dict(*others)) as controller,
     ):
         yield network, controller

@@ -175,13 +175,15 @@ class Controller:
 
     def __init__(
         self, directory: Path, settings: str | dict[str, str], *, timeout: str = "500ms",
-        tls: str = "", checkpoint: str = "null", extra: str = "",
+        tls: str = "", checkpoint: str = "null", extra: str = "", conntrack: str = "",
     ) -> None:  # fmt: skip
         if isinstance(settings, str):
             settings = {"s1": f"dp_id: {DP_ID}, {settings}"}
         self._bridges = [name for name in settings if bridge_exists(name)]
         self.openflow, self.metrics = free_port(), free_port()
         self._scheme = "ssl" if tls else "tcp"
+        # Connections of an earlier network may still be tracked: take a zone of our own.
+        self.zone = secrets.randbelow(1 << 16)
         self._socket = f"unix:{directory}/verdicts.sock"
         self._errors = directory / "controller.txt"
         path = directory / "probe.yaml"
@@ -192,11 +194,10 @@ class Controller:
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\n"
             f"stream: {{address: '{self._socket}', spool: null}}\n"
             f"checkpoint: {checkpoint}\n{extra}"
-            # Connections of an earlier network may still be tracked: take a zone of our own.
             "switches:\n"
             + "".join(
                 f"  - {{name: {name}, logger_port: {LOGGER_PORT}, {each},"
-                f" conntrack: {{zone: {secrets.randbelow(1 << 16)}}}}}\n"
+                f" conntrack: {{zone: {self.zone}{conntrack}}}}}\n"
                 for name, each in settings.items()
             )
         )
@@ -234,6 +235,11 @@ class Controller:
         if self._process.poll() is not None:
             raise AssertionError(said)
         return said.count("rules in place") >= len(self._bridges) and self._reader.connected
+
+    @property
+    def resident_bytes(self) -> int:
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGESIZE")
 
     def kill(self) -> None:
         if self._reader is not None:

@@ -10,7 +10,9 @@ LABS = {
         "single",
         f"pipeline: conntrack, candidates: {{port: {CANDIDATE_PORT}, interface: {CANDIDATE}}}",
     ),
+    "packet-ins": ("single", "pipeline: conntrack"),
     "reactive": ("single", "pipeline: reactive, forward: table"),
+    "reactive, metered": ("single", "pipeline: reactive, meters: {by: action}"),
 }
 
 

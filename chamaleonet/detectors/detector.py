@@ -153,9 +153,12 @@ class Detector:
         counts = Counts(
             packets=engine.packets,
             untracked=engine.untracked,
+            shed=engine.shed,
+            evicted_judged=engine.evicted_judged,
             cpu_time=time.process_time_ns(),
             tracked_flows=engine.tracked_flows,
             pending_flows=engine.pending_flows,
+            degraded=sum(1 << way for way in engine.degraded),
             queued=self._channel.queued,
         )
         # It always takes some time of the processor, which alone is not worth a frame.

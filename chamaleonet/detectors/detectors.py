@@ -46,8 +46,8 @@ class Detectors:
     """Judges the packets of an interface in several processes; has what Probe asks of an Engine.
 
     Verdicts are those of one engine, for all that is tied to one flow goes to one process. What
-    differs: each has its share of ``max_flows``, and a detector's death loses the flows that it
-    was waiting with.
+    differs: each has its share of ``max_flows`` and of new flows, and a detector's death loses the
+    flows that it was waiting with.
 
     Args:
         name: what logs call the switch.
@@ -79,7 +79,8 @@ class Detectors:
         self._send_counts = send_counts
         self.verdicts: Counter[int] = Counter()
         share = -(-settings.max_flows // number)
-        self._settings = dataclasses.replace(settings, max_flows=share)
+        new_flows = -(-settings.new_flows // number)
+        self._settings = dataclasses.replace(settings, max_flows=share, new_flows=new_flows)
         self._options = options | {"sight_keys": new_keys()}
         self.prefixes = longest_first(settings.internal)
         self.sights = new_sights(min(len(self.prefixes), MOST_PREFIXES))
@@ -204,6 +205,24 @@ class Detectors:
         return self._past.untracked + sum(each.counts.untracked for each in self._processes)
 
     @property
+    def shed(self) -> int:
+        """Packets whose flow was not opened, or before them, for there were too many."""
+        return self._past.shed + sum(each.counts.shed for each in self._processes)
+
+    @property
+    def evicted_judged(self) -> int:
+        """Judged flows, others than answered ones, that lost their place to another."""
+        past = self._past.evicted_judged
+        return past + sum(each.counts.evicted_judged for each in self._processes)
+
+    @property
+    def degraded(self) -> frozenset[Direction]:
+        """The directions that some detector loses flows of."""
+        return frozenset(
+            way for way in Direction for each in self._processes if each.counts.degraded >> way & 1
+        )
+
+    @property
     def tracked_flows(self) -> int:
         """Flows in the tables."""
         return sum(each.counts.tracked_flows for each in self._processes)
@@ -298,6 +317,8 @@ class Detectors:
         self._past = self._past._replace(
             packets=self._past.packets + counts.packets,
             untracked=self._past.untracked + counts.untracked,
+            shed=self._past.shed + counts.shed,
+            evicted_judged=self._past.evicted_judged + counts.evicted_judged,
             cpu_time=self._past.cpu_time + counts.cpu_time,
         )
         process.counts = Counts()

@@ -41,13 +41,16 @@ class Kind(IntEnum):
 
 
 class Counts(NamedTuple):
-    """What a detector counts; the first three since it began, the others as it is now."""
+    """What a detector counts; the first five since it began, the others as it is now."""
 
     packets: int = 0  # judged
     untracked: int = 0  # packets whose new flow found no place
+    shed: int = 0  # packets whose new flow was shed
+    evicted_judged: int = 0  # flows
     cpu_time: int = 0  # ns
     tracked_flows: int = 0
     pending_flows: int = 0
+    degraded: int = 0  # directions that flows are lost of, as bits
     queued: int = 0  # bytes that the controller has not taken yet
 
 

@@ -16,6 +16,7 @@ from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.headers import Counted
 from chamaleonet.flows.judge import BROKEN, DONE, end_flows, judge_packets, pass_time
 from chamaleonet.flows.records import FLOW, FLOW_EVENT, MARK_CLOSING, Direction, Quality
+from chamaleonet.flows.shedding import Quota
 from chamaleonet.flows.sights import Sights, new_keys
 from chamaleonet.flows.table import Register, new_table
 from chamaleonet.flows.transitions import ERRONEOUS, VERDICTS, State
@@ -43,6 +44,10 @@ class Settings:
         idle_timeout: ns without a packet until a flow is forgotten; more than ``timeout``.
         max_flows: how many flows the table holds, at most 2**31 - 4.
         capture: the states whose packets are captured, some of transitions.CAPTURABLE.
+        new_flows: flows that may be opened per second, beyond which they are shed
+            (chamaleonet.flows.shedding); 0: any number, as the contract has it.
+        evict_judged: whether a full table lets judged flows go too, the longest idle first,
+            before it refuses new ones.
     """
 
     internal: tuple[Network, ...] = PRIVATE
@@ -50,6 +55,8 @@ class Settings:
     idle_timeout: int = 180 * 10**9
     max_flows: int = 1_000_000
     capture: tuple[State, ...] = ERRONEOUS
+    new_flows: int = 0
+    evict_judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,8 @@ class Engine:
             judged=judged,
             ended=ended,
             packets=packets,
+            new_flows=settings.new_flows,
+            evict_judged=settings.evict_judged,
         )
         if not closings_seen:
             self._table.registers[Register.FIRST_MARKS] = MARK_CLOSING
@@ -217,6 +226,21 @@ class Engine:
     def untracked(self) -> int:
         """Packets that would have opened a flow, but found the table full."""
         return self._count(Register.UNTRACKED)
+
+    @property
+    def shed(self) -> int:
+        """Packets whose flow was not opened, or before them, for there were too many."""
+        return int(self._table.quota[Quota.SHED])
+
+    @property
+    def evicted_judged(self) -> int:
+        """Judged flows, others than answered ones, that lost their place to another."""
+        return self._count(Register.EVICTED_JUDGED)
+
+    @property
+    def degraded(self) -> frozenset[Direction]:
+        """The directions that flows are lost of, so that verdicts are DEGRADED."""
+        return frozenset(way for way in Direction if self._table.degraded[way] >= self.now)
 
     @property
     def packets(self) -> int:

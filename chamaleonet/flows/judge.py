@@ -34,9 +34,21 @@ from chamaleonet.flows.records import (
     Quality,
     Role,
 )
+from chamaleonet.flows.shedding import (
+    INSIDE,
+    INTERVAL,
+    LATE,
+    NONE,
+    OUTSIDE,
+    Quota,
+    admit,
+    claim,
+    shed,
+)
 from chamaleonet.flows.sights import note_sight
 from chamaleonet.flows.table import (
     EVICTABLE_LIST,
+    LISTS,
     OTHER_LIST,
     PENDING_LIST,
     Register,
@@ -183,6 +195,8 @@ def _enter(table: Any, row: int, event: int, time: int) -> bool:
     flow.state = state
     flow.judged = time
     flow.quality = table.quality[flow.prefix, flow.direction]
+    if time <= table.degraded[flow.direction]:
+        flow.quality = max(flow.quality, U8(Quality.DEGRADED))
     if state == State.UNANSWERED and flow.marks & U8(MARK_RESTORED):
         flow.quality = U8(Quality.SUSPECT)  # its reply may have come when nobody watched
     table.verdicts[flow.direction, state] += 1
@@ -285,18 +299,107 @@ def _direction(client_prefix: int, server_prefix: int) -> int:
 
 
 @inlined
-def _open(table: Any, header: Any, buffer: Any, offset: Any, link: Any) -> bool:
+def _sender(header: Any) -> Any:
+    """Return the address, as two words, that a packet comes from."""
+    if header.bits & BIT_FROM_HIGH:
+        return header.high_hi, header.high_lo
+    return header.low_hi, header.low_lo
+
+
+@inlined
+def _prefixes(table: Any, header: Any) -> Any:
+    """Return the internal prefixes (numbers from 1, 0: none) of a packet's sender and receiver."""
+    version = U64(header.kind) & U64(15)
+    low = prefix_of(table, version, header.low_hi, header.low_lo)
+    high = prefix_of(table, version, header.high_hi, header.high_lo)
+    if header.bits & BIT_FROM_HIGH:
+        return high, low
+    return low, high
+
+
+@inlined
+def _first_event(header: Any) -> int:
+    """Return which event a flow's first packet is: section 3."""
+    if header.bits & BIT_REQUEST:
+        return Event.OPEN_REQUEST
+    return Event.OPEN_RESPONSE if header.bits & BIT_RESPONSE else Event.OPEN_MIDSTREAM
+
+
+@inlined
+def _degrade(table: Any, direction: int) -> None:
+    """Note that flows of a direction are lost: what waits for its verdict now may be affected."""
+    table.degraded[direction] = table.registers[Register.NOW] + table.registers[Register.TIMEOUT]
+
+
+@inlined
+def _most_in_an_interval(table: Any) -> int:
+    """Return how many flows may be opened in an interval so that all can be pending.
+
+    Half of the table is for bursts; at a rate that fills the other half in a timeout there is
+    always room, as by then the first of them are judged and may be evicted.
+    """
+    half = (len(table.links) - LISTS) >> 1
+    lasting = half * INTERVAL // table.registers[Register.TIMEOUT]
+    return int(max(lasting, (half - table.registers[Register.PENDING]) >> 2))
+
+
+@inlined
+def _try_to_open(table: Any, header: Any, buffer: Any, offset: Any, link: Any) -> bool:
+    """Open a flow by its first packet, unless that is to be shed."""
+    registers, quota = table.registers, table.quota
+    event = _first_event(header)
+    client, server = _prefixes(table, header)
+    direction = _direction(client, server)
+    if quota[Quota.PER_INTERVAL]:
+        now, idle_timeout = registers[Register.NOW], registers[Register.IDLE_TIMEOUT]
+        may_open = claim(quota, table.remembered, header, now, idle_timeout)
+        if may_open == LATE:
+            event = Event.OPEN_MIDSTREAM
+        if may_open != NONE:
+            hi, lo = _sender(header)
+            group = INSIDE if direction in (Direction.OUTBOUND, Direction.INTERNAL) else OUTSIDE
+            version, most = U64(header.kind) & U64(15), _most_in_an_interval(table)
+            if not admit(quota, table.buckets, table.salts, now, most, group, version, hi, lo):
+                may_open = NONE
+                _degrade(table, direction)
+        if may_open == NONE:
+            shed(quota, table.remembered, header, now, idle_timeout)
+            return True
+    return _open(table, header, buffer, offset, link, event, client, server)
+
+
+@inlined
+def _make_room(table: Any) -> bool:
+    """Free a row of the full table: the flow that is missed least has to go."""
+    registers = table.registers
+    row = head_of(table, EVICTABLE_LIST)
+    if row < 0 and registers[Register.EVICT_JUDGED]:
+        row = head_of(table, OTHER_LIST)
+        if row >= 0:  # its late packets would open another flow, whoever sends them
+            registers[Register.EVICTED_JUDGED] += 1
+            direction = int(table.flows[row].direction)
+            _degrade(table, direction)
+            if direction in (Direction.OUTBOUND, Direction.INBOUND):
+                _degrade(table, Direction.OUTBOUND + Direction.INBOUND - direction)
+    if row < 0:
+        return False
+    _enter(table, row, Event.END, registers[Register.NOW])
+    registers[Register.EVICTED] += 1
+    return True
+
+
+@inlined
+def _open(
+    table: Any, header: Any, buffer: Any, offset: Any, link: Any,
+    event: int, client: int, server: int,
+) -> bool:  # fmt: skip
     """Open a flow by its first packet: section 3."""
     registers = table.registers
     row = take_row(table)
     if row < 0:
-        oldest = head_of(table, EVICTABLE_LIST)
-        if oldest < 0:
+        if not _make_room(table):
             registers[Register.UNTRACKED] += 1
             return True
-        if not _enter(table, oldest, Event.END, registers[Register.NOW]):
-            return False
-        registers[Register.EVICTED] += 1
         row = take_row(table)
     flow = table.flows[row]
     flow.low_hi, flow.low_lo = header.low_hi, header.low_lo
@@ -312,26 +415,18 @@ def _open(table: Any, header: Any, buffer: Any, offset: Any, link: Any) -> bool:
     flow.vlan = header.vlan
     flow.slab = -1
     flow.attempts = U32(1 if header.bits & BIT_REQUEST else 0)
-    version = U64(header.kind) & U64(15)
-    low = prefix_of(table, version, header.low_hi, header.low_lo)
-    high = prefix_of(table, version, header.high_hi, header.high_lo)
+    flow.direction = _direction(client, server)
+    flow.prefix = U8(client if client else server)
     flow.marks = U8(registers[Register.FIRST_MARKS])
     if header.bits & BIT_CLOSING:
         flow.marks |= U8(MARK_CLOSING)
     if header.bits & BIT_FROM_HIGH:
         flow.marks |= U8(MARK_CLIENT_HIGH)
-        low, high = high, low
-    flow.direction = _direction(low, high)
-    flow.prefix = U8(low if low else high)
     flow.state = State.NONE
     insert(table, row, header.hash)
     registers[Register.LIVE] += 1
     _keep_first(table, row, header, buffer, offset, link)
-    if header.bits & BIT_REQUEST:
-        return _enter(table, row, Event.OPEN_REQUEST, now)
-    if header.bits & BIT_RESPONSE:
-        return _enter(table, row, Event.OPEN_RESPONSE, now)
-    return _enter(table, row, Event.OPEN_MIDSTREAM, now)
+    return _enter(table, row, event, now)
 
 
 @inlined
@@ -387,7 +482,7 @@ def _judge_flow_packet(table: Any, header: Any, buffer: Any, offset: Any, link: 
     registers = table.registers
     row = _find_live(table, header)
     if row < 0:
-        return _open(table, header, buffer, offset, link)
+        return _try_to_open(table, header, buffer, offset, link)
     flow = table.flows[row]
     if (
         header.bits & BIT_SYN
@@ -395,7 +490,7 @@ def _judge_flow_packet(table: Any, header: Any, buffer: Any, offset: Any, link: 
         and table.transitions[flow.state, Event.REOPEN] != ILLEGAL
     ):
         _enter(table, row, Event.REOPEN, registers[Register.NOW])
-        return _open(table, header, buffer, offset, link)
+        return _try_to_open(table, header, buffer, offset, link)
     flow.last = registers[Register.NOW]
     if header.bits & BIT_CLOSING:
         flow.marks |= U8(MARK_CLOSING)

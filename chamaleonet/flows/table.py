@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from chamaleonet.flows import transitions
+from chamaleonet.flows import shedding, transitions
 from chamaleonet.flows.headers import Counted
 from chamaleonet.flows.records import CAPTURED, FLOW, FLOW_EVENT, MARK_CLIENT_HIGH, SLAB, Direction
 from chamaleonet.flows.sights import new_sights
@@ -61,6 +61,8 @@ class Register(IntEnum):
     DATA = 22
     FIRST_MARKS = 23  # MARK_ bits that every flow is opened with
     SIGHT_INTERVAL = 24  # ns for which sights.py counts together
+    EVICT_JUDGED = 25  # 1: judged flows too lose their place to others
+    EVICTED_JUDGED = 26  # how many did
 
 
 class Table(NamedTuple):
@@ -78,6 +80,11 @@ class Table(NamedTuple):
     sights: NDArray[np.uint32]  # sights.Sights.counts
     sighted: NDArray[np.int64]  # sights.Sights.flows
     sight_keys: NDArray[np.uint64]  # the secret of their hash
+    degraded: NDArray[np.int64]  # shape (len(Direction),): flows are lost; DEGRADED until then, ns
+    quota: NDArray[np.int64]  # and these three: chamaleonet.flows.shedding
+    buckets: NDArray[np.int32]
+    salts: NDArray[np.uint64]
+    remembered: NDArray[np.uint64]
     transitions: NDArray[np.uint8]
     inside: NDArray[np.uint64]  # shape (prefixes, 5): version, first hi, lo, last hi, lo
     keys: NDArray[np.uint64]  # the hash's secret
@@ -113,6 +120,8 @@ def new_table(
     judged: tuple[State, ...],
     ended: tuple[State, ...],
     packets: bool,
+    new_flows: int = 0,
+    evict_judged: bool = False,
     outputs: int = 4096,
 ) -> Table:
     """Return an empty table; its memory is touched, and so used, only as flows come.
@@ -134,6 +143,7 @@ def new_table(
     registers[Register.ENDED_MASK] = state_mask(ended)
     registers[Register.KEEP_PACKETS] = packets
     registers[Register.SIGHT_INTERVAL] = sight_interval
+    registers[Register.EVICT_JUDGED] = evict_judged
     return Table(
         flows=np.zeros(rows + 1, FLOW),
         slots=np.zeros(slots, np.uint64),
@@ -147,6 +157,11 @@ def new_table(
         sights=sights.counts,
         sighted=sights.flows,
         sight_keys=sight_keys,
+        degraded=np.full(len(Direction), -1, np.int64),
+        quota=shedding.new_quota(new_flows),
+        buckets=shedding.new_buckets(),
+        salts=shedding.new_salts(),
+        remembered=shedding.new_remembered(new_flows),
         transitions=transitions.TABLE.copy(),
         inside=_ranges(internal),
         keys=keys,

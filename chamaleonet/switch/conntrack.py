@@ -105,16 +105,17 @@ class ConntrackPipeline:
             for protocol in _TRACKED_WITHOUT_PORTS:
                 yield Rule(table, 110, (ip, ("ip_proto", protocol)), (copy,), forward)
             yield Rule(table, 100, state(0, TRK), (Track(zone, table),))
+            # Copied first: a commit takes ct_state away, by which the way of the copy is chosen.
             yield Rule(table, 80, state(TRK | INV, TRK | INV), goto=forward)
             first_reply = (*state(TRK | EST | RPL, TRK | EST | RPL), ("ct_mark", 0))
-            yield Rule(table, 70, first_reply, (Commit(zone, _REPLIED), copy), forward)
+            yield Rule(table, 70, first_reply, (copy, Commit(zone, _REPLIED)), forward)
             yield Rule(table, 60, state(TRK | EST, TRK | EST), goto=forward)
             new = "ct_state", (TRK | NEW, TRK | NEW)
-            yield Rule(table, 50, (ip, new), (Commit(zone), copy), forward)
+            yield Rule(table, 50, (ip, new), (copy, Commit(zone)), forward)
             # What aggregates must leave alone: an invalid SYN, and TCP at those of all the rest.
             tcp = (ip, ("ip_proto", TCP))
             yield Rule(table, 96, (*tcp, _INVALID, ("tcp_flags", _LONE_SYN)), goto=forward)
-            yield Rule(table, 57, (*tcp, new), (Commit(zone), copy), forward)
+            yield Rule(table, 57, (*tcp, new), (copy, Commit(zone)), forward)
 
     def on_judged(self, event: np.void) -> Iterable[Change]:  # noqa: ARG002
         """Do nothing: the tracker has seen the reply itself."""

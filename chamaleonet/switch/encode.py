@@ -11,12 +11,23 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 
-from chamaleonet.switch.rules import Action, Commit, Controller, Match, Normal, Output, Rule, Track
+from chamaleonet.switch.rules import (
+    Action,
+    Commit,
+    Controller,
+    Match,
+    Meter,
+    Normal,
+    Output,
+    Resubmit,
+    Rule,
+    Track,
+)
 
 VERSION = 4
 
 
-FLOW_MOD, MULTIPART_REQUEST, BARRIER_REQUEST = 14, 18, 20  # OFPT_
+FLOW_MOD, MULTIPART_REQUEST, BARRIER_REQUEST, METER_MOD = 14, 18, 20, 29  # OFPT_
 ADD, DELETE, DELETE_STRICT = 0, 3, 4  # OFPFC_
 
 SEND_FLOW_REM = 1  # OFPFF_
@@ -50,12 +61,19 @@ _HEADERS = {field: (_header(field, False), _header(field, True), _FIELDS[field][
             for field in _FIELDS}  # fmt: skip
 
 _NICIRA = 0x2320
-_CT, _OUTPUT_TRUNC = 35, 39  # NXAST_
+_RESUBMIT_TABLE, _CT, _CONTROLLER2, _OUTPUT_TRUNC = 14, 35, 37, 39  # NXAST_
+_IN_PORT = 0xFFF8  # OFPP_IN_PORT in 16 bits: the port that the packet came in by stays
 _CT_COMMIT = 1
 _NO_TABLE = 0xFF
 _output = struct.Struct("!HHIH6x").pack
 _output_trunc = struct.Struct("!HHIHHI").pack
 _ct = struct.Struct("!HHIHHIHB3xH").pack
+_resubmit = struct.Struct("!HHIHHB3x").pack
+# Its properties are types 0 and 5, NXAC2PT_.
+_MAX_LEN, _METER_ID = 0, 5
+_controller2 = struct.Struct("!HHIH6xHHH2xHHI").pack
+_meter_mod = struct.Struct("!BBHIHHIHHII4x").pack
+_meter_stats = struct.Struct("!HH4xI4x").pack
 _flow_mod = struct.Struct("!BBHIQQBBHHHIIIHxx").pack
 _instruction = struct.Struct("!HH4x").pack
 _goto = struct.Struct("!HHB3x").pack
@@ -91,8 +109,14 @@ def _encode_action(action: Action) -> bytes:
             return _output(0, 16, port, 0)
         case Output(port, max_len):
             return _output_trunc(0xFFFF, 16, _NICIRA, _OUTPUT_TRUNC, port, max_len)
-        case Controller(max_len):
+        case Controller(max_len, 0):
             return _output(0, 16, _CONTROLLER, max_len)
+        case Controller(max_len, meter):
+            return _controller2(
+                0xFFFF, 32, _NICIRA, _CONTROLLER2, _MAX_LEN, 6, max_len, _METER_ID, 8, meter
+            )
+        case Resubmit(table):
+            return _resubmit(0xFFFF, 16, _NICIRA, _RESUBMIT_TABLE, _IN_PORT, table)
         case Normal():
             return _output(0, 16, _NORMAL, 0)
         case Track(zone, table):
@@ -161,6 +185,25 @@ def multipart(kind: int, body: bytes, xid: int) -> bytes:
         + _multipart_header(kind, 0)
         + body
     )
+
+
+ADD_METER, MODIFY_METER = 0, 1  # OFPMC_
+_METER_FLAGS = 2 | 4 | 8  # OFPMF_PKTPS, BURST, STATS
+_METERS = 9  # OFPMP_METER
+_ALL_METERS = 0xFFFFFFFF  # OFPM_ALL
+
+
+def set_meter(command: int, meter: Meter, xid: int) -> bytes:
+    """Return the meter-mod that adds or modifies a meter of one dropping band."""
+    return _meter_mod(
+        VERSION, METER_MOD, 32, xid, command, _METER_FLAGS, meter.number,
+        1, 16, meter.rate, meter.burst,
+    )  # fmt: skip
+
+
+def ask_meters(xid: int) -> bytes:
+    """Return the question for what the switch's meters have counted (OFPMP_METER)."""
+    return multipart(_METERS, struct.pack("!I4x", _ALL_METERS), xid)
 
 
 def barrier(xid: int) -> bytes:

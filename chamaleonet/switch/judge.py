@@ -66,6 +66,18 @@ class Judge(Protocol):
         """Packets that would have opened a flow, but found the table full."""
 
     @property
+    def shed(self) -> int:
+        """Packets whose flow was not opened, or before them, for there were too many."""
+
+    @property
+    def evicted_judged(self) -> int:
+        """Judged flows, others than answered ones, that lost their place to another."""
+
+    @property
+    def degraded(self) -> frozenset[Direction]:
+        """The directions that flows are lost of, so that verdicts are DEGRADED."""
+
+    @property
     def tracked_flows(self) -> int:
         """Flows in the table."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from chamaleonet.switch.meters import meter_rules
 from chamaleonet.switch.rules import (
     ICMP,
     ICMP6,
@@ -25,12 +26,13 @@ from chamaleonet.switch.rules import (
     Match,
     Normal,
     Output,
+    Resubmit,
     Rule,
 )
+from chamaleonet.units import directed_broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from ipaddress import IPv4Address
 
     import numpy as np
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from chamaleonet.flows.transitions import State
     from chamaleonet.switch.aggregate import Aggregate, Prefix
     from chamaleonet.switch.match import FlowKey
+    from chamaleonet.units import Network
 
 FAMILIES = (IPV4, IPV6)
 
@@ -117,21 +120,28 @@ class Flow(NamedTuple):
 
 
 class Frame:
-    """The tables around the filter, for one switch."""
+    """The tables around the filter, for one switch.
 
-    def __init__(self, switch: Switch, broadcasts: Iterable[IPv4Address] = ()) -> None:
+    Args:
+        switch: its part of the configuration.
+        internal: the prefixes that are inside.
+    """
+
+    def __init__(self, switch: Switch, internal: Iterable[Network] = ()) -> None:
         self.switch = switch
         self.tables = switch.tables
-        self._broadcasts = tuple(broadcasts)
+        self._internal = tuple(internal)
         cut = switch.snaplen if switch.truncates else 0
         self.logger: Action = Output(switch.logger_port, cut)
         port = switch.candidates.port
-        self.candidate: Action = (
-            Controller(switch.snaplen) if port is None else Output(port, switch.snaplen)
-        )
+        self.candidate: Action = Controller(switch.snaplen)
+        if port is not None:
+            self.candidate = Output(port, switch.snaplen)
+        elif switch.meters_by == "action":
+            self.candidate = Resubmit(switch.tables.meters)
 
     def static_rules(self) -> Iterator[Rule]:
-        """Yield the rules of scope, redirect and forward, and of ICMP errors in filter."""
+        """Yield the rules of scope, redirect, forward and meters, and of ICMP errors in filter."""
         tables = self.tables
         forward = tables.forward
         for port in (self.switch.logger_port, self.switch.candidates.port):
@@ -146,6 +156,7 @@ class Frame:
         yield Rule(tables.filter, 210, _FRAGMENTATION_NEEDED, goto=forward)
         for match in _ERRORS:
             yield Rule(tables.filter, 200, match, (self.candidate, self.logger), forward)
+        yield from meter_rules(self.switch, self._internal)
         if self.switch.forward == "normal":
             yield Rule(forward, 0, actions=(Normal(),))
         elif self.switch.forward == "none":
@@ -163,5 +174,5 @@ class Frame:
 
     def _excluded(self) -> Iterator[Match]:
         yield from _EXCLUDED
-        for address in self._broadcasts:
+        for address in sorted(directed_broadcasts(self._internal)):
             yield ("eth_type", IPV4), ("ipv4_dst", int(address))

@@ -20,6 +20,7 @@ from chamaleonet.metrics import Total
 from chamaleonet.switch.capacity import Capacity
 from chamaleonet.switch.conntrack import ConntrackPipeline
 from chamaleonet.switch.flowcounts import JUDGED, FlowCounts
+from chamaleonet.switch.meters import Meters
 from chamaleonet.switch.packetin import PacketInBuffer
 from chamaleonet.switch.pipeline import Frame, Pipeline
 from chamaleonet.switch.quality import Qualities
@@ -29,7 +30,6 @@ from chamaleonet.switch.refusals import Refusals
 from chamaleonet.switch.rulebook import Phase, Reconciled, Rulebook, RuleState
 from chamaleonet.switch.rules import Kind
 from chamaleonet.switch.sight import Sight
-from chamaleonet.units import directed_broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -50,7 +50,7 @@ _FAILED = tuple(state for state in _ENDED if state not in HEALTHY)
 
 def pipeline_of(config: Config, switch: Switch) -> Pipeline:
     """Return the pipeline that a switch is configured for."""
-    frame = Frame(switch, sorted(directed_broadcasts(config.internal)))
+    frame = Frame(switch, config.internal)
     if switch.pipeline == "conntrack":
         return ConntrackPipeline(frame)
     return ReactivePipeline(frame, config.idle_timeout)
@@ -94,6 +94,7 @@ class Probe:
         self._refusals = Refusals(switch.name)
         self._now = 0
         self.packet_ins = PacketInBuffer()
+        self._packet_ins_received = 0
         self.engine = new_judge(
             Settings(
                 internal=config.internal,
@@ -101,6 +102,8 @@ class Probe:
                 idle_timeout=config.idle_timeout,
                 max_flows=config.max_flows,
                 capture=config.capture,
+                new_flows=config.flood.new_flows or 0,
+                evict_judged=True,
             ),
             judged=JUDGED,
             ended=_ENDED if config.logger.healthy else _FAILED,  # the healthy ones are counted
@@ -110,6 +113,7 @@ class Probe:
         )
         self.qualities = Qualities(self.engine.set_quality)
         self._sight = Sight(config, switch, self.engine, self.qualities, metrics)
+        self.meters = Meters(switch, self.qualities, config.timeout)
         # Of all that is told, rules hang on these alone.
         self._pipeline_judged = np.array(sorted(self.pipeline.judged), np.uint8)
         self._captured = np.array(sorted(config.capture), np.uint8)
@@ -129,6 +133,7 @@ class Probe:
 
     def packet_in(self, data: memoryview, total_length: int, now: int) -> None:
         """Take a packet-in; it is judged with the next tick, or when there are many."""
+        self._packet_ins_received += 1
         if self.packet_ins.append(data, total_length, now):
             self.judge_packet_ins()
 
@@ -207,6 +212,7 @@ class Probe:
     def connect(self, next_xid: Callable[[], int]) -> bytes:
         """Take note of a new connection; return what to send at once."""
         self.redirects.on_connect()
+        self.meters.connect(next_xid)
         return self.rulebook.connect(next_xid) + self.capacity.connect(next_xid)
 
     def disconnect(self) -> None:
@@ -218,6 +224,10 @@ class Probe:
         """Return what is to be sent to the switch now."""
         was = self.rulebook.phase
         message = self.rulebook.flush()
+        if message:
+            message = self.meters.install() + message
+        if self.rulebook.phase is Phase.READY:
+            message += self.meters.poll(self.engine.now)
         if was is not Phase.READY and self.rulebook.phase is Phase.READY:
             log.info(
                 "%s: %d rules in place: %d kept, %d added, %d deleted",
@@ -256,6 +266,10 @@ class Probe:
             if change.rule.cookie.kind is Kind.REDIRECT:
                 self._count.confirmed(change, now)
 
+    def on_meters(self, counts: Iterable[tuple[int, int, int]]) -> None:
+        """Take (number, packets ever, of which dropped) of the switch's meters."""
+        self.meters.on_counts(counts, self._packet_ins_received, self.engine.now)
+
     def on_error(self, xid: int, reason: str, *, full: bool = False) -> None:
         """Take an error message; it may refuse one of our rules.
 
@@ -267,6 +281,8 @@ class Probe:
         if self.capacity.asks(xid):
             log.info("%s: does not tell of its tables: %s", self.switch.name, reason)
             self._fit_budget()
+            return
+        if self.meters.on_error(xid, reason):
             return
         change = self.rulebook.on_error(xid)
         if change is None:
@@ -311,6 +327,11 @@ class Probe:
         self._count.uncovered.set(redirects.uncovered)
         self._count.tables(self.capacity)
         self._count.untracked.follow(self.engine.untracked)
+        self._count.shed.follow(self.engine.shed)
+        self._count.evicted.follow(self.engine.evicted_judged)
+        self._count.metered.follow(self.meters.dropped)
+        self._count.packet_ins_lost.follow(self.meters.lost)
+        self._count.shedding.set(bool(self.engine.degraded) or self.meters.is_dropping)
         self._count.malformed.follow(self.packet_ins.malformed)
         self._count.redirects.set(
             sum(
@@ -350,6 +371,11 @@ class _Counts:
         }  # fmt: skip
         self.refused = Total(metrics.dropped.labels("redirect_rules_full").inc)
         self.untracked = Total(metrics.dropped.labels("flow_table_full").inc)
+        self.shed = Total(metrics.dropped.labels("shed").inc)
+        self.packet_ins_lost = Total(metrics.dropped.labels("packet_in_lost").inc)
+        self.metered = Total(metrics.dropped.labels("metered").inc)
+        self.evicted = Total(metrics.dropped.labels("flow_evicted").inc)
+        self.shedding = metrics.shedding.labels(dp_id)
         self.malformed = Total(metrics.dropped.labels("malformed_packet_in").inc)
         self._verdict_delay = metrics.verdict_delay
         self.flows = FlowCounts(metrics).add

@@ -20,7 +20,7 @@ from chamaleonet.flows.transitions import State
 from chamaleonet.switch.aggregate import Aggregate, Prefix, wider
 from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.pipeline import Change, Flow, Frame
-from chamaleonet.switch.rules import PORTS, Controller, Cookie, Kind, Match, Rule
+from chamaleonet.switch.rules import PORTS, Cookie, Kind, Match, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,7 +45,7 @@ class ReactivePipeline:
 
     def __init__(self, frame: Frame, idle_timeout: int) -> None:
         self._frame = frame
-        self._miss = Controller(frame.switch.snaplen)
+        self._miss = frame.candidate
         idle = frame.switch.reactive.idle_timeout or idle_timeout
         self._idle_timeout = max(1, min(-(-idle // 10**9), 65535))
         self._by_service = frame.switch.reactive.granularity == "service"

@@ -49,11 +49,18 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """Send to the controller, at most ``max_len`` bytes of it."""
+    """Send to the controller, at most ``max_len`` bytes of it.
+
+    With ``meter`` no more than that meter lets pass (an Open vSwitch extension); other actions on
+    the packet, and its way, are not limited by it.
+    """
 
     max_len: int
+    meter: int = 0
 
     def __str__(self) -> str:
+        if self.meter:
+            return f"controller(max_len={self.max_len},meter_id={self.meter})"
         return f"CONTROLLER:{self.max_len}"
 
 
@@ -88,7 +95,41 @@ class Commit:
         return f"ct(commit,zone={self.zone}{load})"
 
 
-Action = Output | Controller | Normal | Track | Commit
+@dataclass(frozen=True, slots=True)
+class Resubmit:
+    """Apply the actions of a table as well, then go on here (an Open vSwitch extension)."""
+
+    table: int
+
+    def __str__(self) -> str:
+        return f"resubmit(,{self.table})"
+
+
+Action = Output | Controller | Normal | Track | Commit | Resubmit
+
+
+class Meter(NamedTuple):
+    """A meter that drops what exceeds a rate.
+
+    Attributes:
+        number: its identity in the switch.
+        rate: packets per second.
+        burst: packets that may come at once.
+    """
+
+    number: int
+    rate: int
+    burst: int
+
+    def __str__(self) -> str:
+        name = "controller" if self.number == ALL_PACKET_INS else self.number
+        return (
+            f"meter={name},pktps,burst,stats,bands=type=drop,rate={self.rate},"
+            f"burst_size={self.burst}"
+        )
+
+
+ALL_PACKET_INS = 0xFFFFFFFD  # OFPM_CONTROLLER
 
 
 class Kind(IntEnum):

@@ -16,6 +16,7 @@ from chamaleonet.metrics import ControllerMetrics
 from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.pipeline import Frame
 from chamaleonet.switch.probe import Probe
+from chamaleonet.units import PRIVATE
 from tests.fake_switch import FlowTable
 from tests.traffic import SECOND, ethernet
 
@@ -28,7 +29,7 @@ def switch(pipeline="conntrack", **changes):
 
 
 def frame(pipeline="conntrack", **changes):
-    return Frame(switch(pipeline, **changes))
+    return Frame(switch(pipeline, **changes), PRIVATE)
 
 
 def answer(book, question, table):

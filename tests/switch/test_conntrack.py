@@ -1,5 +1,5 @@
 from chamaleonet.switch.conntrack import ConntrackPipeline
-from chamaleonet.switch.rules import Controller, Kind, Output
+from chamaleonet.switch.rules import Commit, Controller, Kind, Output, Resubmit
 from tests.switch.build import frame
 
 PORT = {"port": 3, "interface": "cand0"}
@@ -31,7 +31,8 @@ def test_no_copy_is_longer_than_the_snaplen():
 
 def test_candidates_leave_by_their_port_or_as_packet_ins():
     by_port = {action for rule in rules(candidates=PORT) for action in rule.actions}
-    as_packet_in = {action for rule in rules() for action in rule.actions}
+    unmetered = rules(meters={"by": "none"})
+    as_packet_in = {action for rule in unmetered for action in rule.actions}
     assert Output(3, 128) in by_port
     assert not any(isinstance(action, Controller) for action in by_port)
     assert Controller(128) in as_packet_in
@@ -47,10 +48,19 @@ def test_places_are_distinct_and_all_rules_static():
 
 def test_tables_are_the_operators():
     tables = {"scope": 10, "redirect": 11, "filter": 20, "forward": 30}
-    own = rules(tables=tables, forward="table")
-    assert {rule.table for rule in own} == {10, 11, 20}  # 30 belongs to another application
+    own = rules(tables=tables | {"meters": 9}, forward="table")
+    assert {rule.table for rule in own} == {9, 10, 11, 20}  # 30 belongs to another application
     assert {rule.goto for rule in own} == {None, 11, 20, 30}
-    assert {rule.table for rule in rules(tables=tables)} == {10, 11, 20, 30}
+    assert {rule.table for rule in rules(tables=tables)} == {10, 11, 20, 30, 253}
+
+
+def test_a_copy_is_made_while_the_connections_state_is_known():
+    """A commit takes ct_state away, by which a reply's meter is chosen."""
+    committing = [
+        rule.actions for rule in rules() if any(isinstance(a, Commit) for a in rule.actions)
+    ]
+    assert len(committing) == 4
+    assert all([*map(type, actions)] == [Resubmit, Commit] for actions in committing)
 
 
 def test_scope_is_ports_times_vlans_times_families():

@@ -260,7 +260,7 @@ def test_rules_survive_a_lost_connection(played):
 
 
 def test_a_full_flow_table_is_counted():
-    played = PlayedProbe(config=Config(max_flows=1)).connect()
+    played = PlayedProbe(config=Config(max_flows=1, flood={"new_flows": None})).connect()
     played.receive(udp(C, S, sport=1), udp(C, S, sport=2), tcp(C, S, RST))
     assert played.metric("dropped_total", cause="flow_table_full") == 2
 

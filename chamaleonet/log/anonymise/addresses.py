@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chamaleonet.flows.decode import disordered
 from chamaleonet.kernels import inlined, kernel
 from chamaleonet.log.anonymise.cryptopan import CryptoPan
 from chamaleonet.log.anonymise.scope import in_scope
@@ -57,7 +58,7 @@ def _slot(keys: Any, version: Any, hi: Any, lo: Any) -> Any:
         + keys[4] * (hi >> U64(32))
         + keys[5] * U64(version)
     )
-    return np.int64(value >> U64(64 - _SLOT_BITS))
+    return np.int64(disordered(value) >> np.uint32(32 - _SLOT_BITS))
 
 
 @inlined
