@@ -136,15 +136,17 @@ class Want(_Ruled):
 
     Attributes:
         key: the flows' key, without what no match can tell.
+        aggregates: those that match them, while it is in the lattice.
         rows: their rows in the engine.
         group: the aggregate that covers them, or None.
     """
 
-    __slots__ = ("group", "key", "rows")
+    __slots__ = ("aggregates", "group", "key", "rows")
 
     def __init__(self, key: FlowKey) -> None:
         super().__init__()
         self.key = key
+        self.aggregates: tuple[Aggregate, ...] = ()
         self.rows: set[int] = set()
         self.group: Group | None = None
 
@@ -177,36 +179,39 @@ Wish = Want | Group
 class Lattice:
     """All groups, and which of them weighs most.
 
+    Most flows have nothing in common: an aggregate of one want is that want alone, and becomes a
+    group with the second one.
+
     Attributes:
         active: the groups in force.
     """
 
     def __init__(self) -> None:
-        self._groups: dict[Aggregate, Group] = {}
+        self._at: dict[Aggregate, Wish] = {}
         self._by_weight = [_ByWeight() for _ in range(RANKS)]
         self._barred: set[tuple[object, ...]] = set()
         self.active: dict[Group, None] = {}
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._at)
 
     def covering(self, aggregates: Iterable[Aggregate]) -> Group | None:
         """Return the narrowest of these that is in force."""
         for aggregate in aggregates:
-            group = self._groups.get(aggregate)
-            if group is not None and group.active:
+            group = self._at.get(aggregate)
+            if isinstance(group, Group) and group.active:
                 return group
         return None
 
     def enter(self, want: Want, aggregates: tuple[Aggregate, ...]) -> None:
         """Put a want without a rule below its groups, none of which is in force."""
-        groups = [self._group(aggregate) for aggregate in aggregates]
+        want.aggregates = aggregates
+        groups = [self._join(want, aggregate) for aggregate in aggregates]
+        want.above = tuple(group for group in groups if group is not None)
         for at, wider_ones in _WIDER.items():
-            if at < len(groups):
-                groups[at].above = tuple(groups[i] for i in wider_ones if i < len(groups))
-        want.above = tuple(groups)
-        for group in groups:
-            group.below[want] = None
+            group = groups[at] if groups else None
+            if group is not None and not group.above:  # what contains it is a group as well
+                group.above = tuple(wide for i in wider_ones for wide in groups[i : i + 1] if wide)
 
     def leave(self, wish: Wish) -> None:
         """Take a wish without a rule from below its groups."""
@@ -214,6 +219,11 @@ class Lattice:
             del group.below[wish]
             self._forget_if_empty(group)
         wish.above = ()
+        if isinstance(wish, Want):
+            for aggregate in wish.aggregates:
+                if self._at.get(aggregate) is wish:
+                    del self._at[aggregate]
+            wish.aggregates = ()
 
     def weigh(self, wish: Wish, by: int) -> None:
         """Take note that a wish has got a rule (1) or has lost it (-1)."""
@@ -236,10 +246,12 @@ class Lattice:
 
     def own(self, want: Want) -> Group | None:
         """Return the narrowest group of a want that would replace a rule by one for both."""
-        for group in want.above:
-            if group.weight and group.aggregate.shape not in self._barred:
-                return group
-        return None
+        shared = (
+            group
+            for group in want.above
+            if group.weight and group.aggregate.shape not in self._barred
+        )
+        return min(shared, key=lambda group: group.aggregate.rank, default=None)
 
     def activate(self, group: Group) -> None:
         """Put a group in force; what is below it is for the caller to move."""
@@ -264,15 +276,26 @@ class Lattice:
         """Offer all shapes again, as for a new connection."""
         self._barred.clear()
 
-    def _group(self, aggregate: Aggregate) -> Group:
-        group = self._groups.get(aggregate)
-        if group is None:
-            group = self._groups[aggregate] = Group(aggregate)
+    def _join(self, want: Want, aggregate: Aggregate) -> Group | None:
+        """Put a want below an aggregate; return the group, if it is not alone there."""
+        at = self._at.setdefault(aggregate, want)
+        if at is want:
+            return None
+        if isinstance(at, Group):
+            group = at
+        else:
+            group = self._at[aggregate] = Group(aggregate)
+            group.below[at] = None
+            at.above += (group,)
+            if at.rule is not None:
+                self._by_weight[aggregate.rank].move(group, 1)
+                group.weight = 1
+        group.below[want] = None
         return group
 
     def _forget_if_empty(self, group: Group) -> None:
         if not (group.below or group.active):
-            del self._groups[group.aggregate]
+            del self._at[group.aggregate]
 
 
 class _ByWeight:

@@ -147,10 +147,7 @@ class Redirects:
     def on_removed(self, cookie: Cookie) -> Rule | None:
         """Take note that the switch removed a rule; return it if it is a live one."""
         wish = self._of_identity.get(cookie.identity)
-        if wish is None:
-            return None
-        (change,) = self._uninstall(wish)
-        return change.rule
+        return None if wish is None else self._lose(wish)
 
     def on_refused(self, cookie: Cookie, *, full: bool) -> Iterator[Change]:
         """Take note that the switch refused to add a rule; yield what is to change for that.
@@ -162,8 +159,7 @@ class Redirects:
         wish = self._of_identity.get(cookie.identity)
         if wish is None:
             return
-        for _ in self._uninstall(wish):
-            pass  # it is not there
+        self._lose(wish)
         if isinstance(wish, Group):
             # Nothing shows that a narrower one would fare better: back to single rules.
             if full:
@@ -280,7 +276,7 @@ class Redirects:
     def _dissolve(self, group: Group, *, awake: bool = False) -> Iterator[Change]:
         """Give up an aggregate; with ``awake`` its flows get rules of their own at once."""
         self._aside.pop(group, None)
-        deletion = list(self._uninstall(group))
+        rule = self._lose(group)
         wants, group.under = group.under, {}
         self._lattice.deactivate(group)
         self.dissolved += 1
@@ -288,7 +284,8 @@ class Redirects:
             self._join(want)
             if awake:
                 yield from self._serve(want)
-        yield from deletion
+        if rule is not None:
+            yield Change(rule, add=False)
 
     def _install(self, wish: Wish, due: int) -> Iterator[Change]:
         # A new identity each time: the removal of the rule's former self may still be on its way.
@@ -300,12 +297,18 @@ class Redirects:
         yield Change(wish.rule, due=due)
 
     def _uninstall(self, wish: Wish) -> Iterator[Change]:
+        rule = self._lose(wish)
+        if rule is not None:
+            yield Change(rule, add=False)
+
+    def _lose(self, wish: Wish) -> Rule | None:
+        """Take note that a wish has no rule any more; return the one that it had."""
         rule = wish.rule
         if rule is not None:
             wish.rule = None
             del self._of_identity[rule.cookie.identity]
             self._lattice.weigh(wish, -1)
-            yield Change(rule, add=False)
+        return rule
 
     def _rule(self, wish: Wish) -> Rule:
         if isinstance(wish, Group):
