@@ -6,7 +6,15 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
-from mininet_tests.harness import CANDIDATE, CANDIDATE_PORT, LOGGER, ends_of, run
+from mininet_tests.harness import (
+    CANDIDATE,
+    CANDIDATE_PORT,
+    LOGGER,
+    Controller,
+    Network,
+    ends_of,
+    run,
+)
 from mininet_tests.scenarios import CLIENT_MAC, SERVER_MAC
 
 CONNTRACK = f"pipeline: conntrack, candidates: {{port: {CANDIDATE_PORT}, interface: {CANDIDATE}}}"
@@ -157,3 +165,25 @@ def test_a_table_that_is_full_is_believed_and_its_flows_are_aggregated(lab):
     controller.wait_for(lambda: controller.total("redirect_budget_rules") == 4)
     controller.wait_for(lambda: controller.total("switch_table_rules", table="redirect") == 1)
     assert controller.total("switch_table_max_rules", table="redirect") == 5
+
+
+def test_a_restarted_controller_keeps_its_aggregates(tmp_path):
+    saved = f"{{directory: '{tmp_path}', interval: 1s}}"
+    with (
+        Network("single") as network,
+        Controller(tmp_path, f"{CONNTRACK}, {BUDGET}", checkpoint=saved) as controller,
+    ):
+        say(network, *(("client", there(target, syn())) for target in TARGETS))
+        controller.wait_for(lambda: controller.total("redirect_aggregate_rules") == 1)
+        controller.wait_for(lambda: controller.total("flows_total", verdict="unanswered") == 20)
+        before = [line for line in network.rules().splitlines() if "send_flow_rem" in line]
+        assert len(before) == 1
+        controller.finished()
+        controller.kill()
+        controller.start()
+        after = [line for line in network.rules().splitlines() if "send_flow_rem" in line]
+        assert after == before  # its cookie as well: nobody touched it
+        network.received(LOGGER)
+        say(network, *(("client", there(target, syn())) for target in TARGETS))
+        time.sleep(0.2)
+        assert servers(network.received(LOGGER)) == list(range(1, 21))
