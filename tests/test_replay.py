@@ -127,6 +127,24 @@ def test_a_file_that_ends_inside_a_record(capture):
     assert done.stderr == f"chamaleonet: warning: {capture}: ends inside a record\n"
 
 
+def test_a_capture_of_one_direction_only(tmp_path, capsys):
+    capture = tmp_path / "half.pcap"
+    frames = [
+        ethernet(tcp(f"10.0.0.{n}", f"192.0.2.{n}", SYN, sport=4000 + n)) for n in range(1, 41)
+    ]
+    capture.write_bytes(pcap([Record(frame, n * SECOND) for n, frame in enumerate(frames)]))
+    assert main(["replay", "--json", str(capture)]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["suspect"] == ["outbound"]
+    assert json.loads(told.out)["verdicts"]["unanswered"] == 37, "the verdicts are as ever"
+    assert "warning: outbound: many clients ask and nobody is answered" in told.err
+    answer = ethernet(tcp("192.0.2.40", "10.0.0.40", SYN | ACK, sport=80, dport=4040))
+    capture.write_bytes(capture.read_bytes() + pcap([Record(answer, 40 * SECOND)])[24:])
+    assert main(["replay", "--json", str(capture)]) == 0
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["suspect"], told.err) == ([], "")
+
+
 def test_settings(capture, tmp_path, capsys):
     assert summary(capsys, capture, "--timeout", "7s")["verdicts"]["unanswered"] == 0
     assert summary(capsys, capture, "--internal", "192.0.2.0/24")["directions"]["inbound"][

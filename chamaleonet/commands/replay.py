@@ -79,6 +79,7 @@ def _judge_captures(
 ) -> int:
     from chamaleonet.flows.engine import Engine
     from chamaleonet.flows.transitions import HEALTHY, VERDICTS
+    from chamaleonet.flows.visibility import one_way
     from chamaleonet.replay import Replay
 
     unhealthy = tuple(state for state in VERDICTS if state not in HEALTHY)
@@ -121,10 +122,18 @@ def _judge_captures(
     stack.close()  # the outputs are complete before anything is said
     for name in replay.truncated:
         print(f"chamaleonet: warning: {name}: ends inside a record", file=sys.stderr)
+    suspect = [direction.label for direction in one_way(engine.sights)]
+    for name in suspect:
+        print(
+            f"chamaleonet: warning: {name}: many clients ask and nobody is answered, as if replies"
+            " were not in the capture (docs/visibility.md)",
+            file=sys.stderr,
+        )
     if options.json:
         import json
 
-        print(json.dumps(replay.engine.summary() | {"truncated_file": bool(replay.truncated)}))
+        more = {"truncated_file": bool(replay.truncated), "suspect": suspect}
+        print(json.dumps(engine.summary() | more))
     else:
         _print_for_people(replay, top)
     return 128 + caught[0] if caught else 0
