@@ -6,7 +6,7 @@ import contextlib
 import socket
 
 from chamaleonet.capture import bpf
-from chamaleonet.capture.ring import open_socket
+from chamaleonet.capture.packetsocket import open_socket
 from chamaleonet.capture.spread import Secret, spreading
 from chamaleonet.errors import UserError
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chamaleonet.capture.fanout import open_group
-from chamaleonet.capture.ring import Statistics
+from chamaleonet.capture.packetsocket import Statistics
+from chamaleonet.capture.ring import warm_up
 from chamaleonet.capture.spread import Secret, ways
 from chamaleonet.detectors.frames import Counts, Kind, pack, pack_numbers
 from chamaleonet.detectors.process import DetectorProcess
@@ -92,6 +93,7 @@ class Detectors:
         self.now = self.restarts = self.lost_flows = self.unexpected = 0
         self._early: list[Output] = []  # what was told before anybody asked
         self._restored: list[NDArray[Any]] = []
+        warm_up()  # once, not in each of them
         self._secret = Secret.new()
         self._sockets = open_group(interface, number, snaplen, self._secret, retire=retire)
         self._statistics = [Statistics(each) for each in self._sockets]

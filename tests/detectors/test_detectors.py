@@ -8,10 +8,12 @@ from ipaddress import ip_network
 
 import pytest
 
+from chamaleonet.config import Config
 from chamaleonet.detectors.detectors import Detectors
 from chamaleonet.flows.records import Change, Direction, Quality
 from chamaleonet.flows.sights import Seen, distinct
 from chamaleonet.flows.transitions import ERRONEOUS, State
+from chamaleonet.switch.probe import warm_up
 from tests.flows.playbook import settings
 from tests.namespace import Namespace, needs_root
 from tests.traffic import SECOND, Record, batch, ethernet, icmp_error, udp
@@ -24,6 +26,7 @@ FLOWS = [(f"10.0.0.{n}", f"192.0.2.{n}") for n in range(1, 41)]
 
 @pytest.fixture(scope="module")
 def namespace():
+    warm_up(Config())  # as the controller does
     with Namespace() as fresh:
         fresh.veth("near", "far")
         yield fresh
