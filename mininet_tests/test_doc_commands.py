@@ -11,8 +11,8 @@ from tests.doc_commands import HOW, SWITCH, Shell, checkout
 
 BLOCKS = [block for block in doc_commands.blocks() if HOW.get(block.name) == SWITCH]
 PORTS = {"cand0": 3, "log0": 4}
-NEED_A_CONTROLLER = ("doctor", "tail", "top")
-SET_UP = "docs/live.md: ovs-vsctl set bridge"
+NEED_A_CONTROLLER = ("doctor", "reload", "tail", "top")
+SET_UP = ("docs/live.md: deploy/ovs-setup", "docs/deploy.md: deploy/ovs-setup")
 
 
 @pytest.fixture

@@ -87,9 +87,19 @@ HOW = {
     ),
     "docs/contributing.md: make lint": Elsewhere(".ci/run", ("make lint", "make test")),
     "docs/doctor.md: chamaleonet doctor --config deploy/inline-ovs.yaml": SWITCH,
+    "docs/deploy.md: make deb": Elsewhere(
+        "tests/deploy/test_debian.py", ("deploy/debian/build.py", "dpkg -i")
+    ),
+    # Needs systemd as the first process: its units are checked by tests/deploy/test_systemd.py.
+    "docs/deploy.md: editor /etc/chamaleonet/chamaleonet.yaml": Elsewhere(
+        "tests/deploy/test_debian.py",
+        ("chamaleonet check /etc/chamaleonet/chamaleonet.yaml", "chamaleonet-ovs-setup"),
+    ),
+    "docs/deploy.md: deploy/ovs-setup --dry-run inline br0": SWITCH,
     "docs/events.md: chamaleonet tail": SWITCH,
     "docs/events.md: tcpdump -n -i log0 -w erroneous.pcap": SWITCH,
-    "docs/live.md: ovs-vsctl set bridge br0 protocols=OpenFlow13 fail_mode=secure": SWITCH,
+    "docs/live.md: deploy/ovs-setup --dp-id 00000000000000a1 inline br0": SWITCH,
+    "docs/live.md: chamaleonet reload --config deploy/inline-ovs.yaml --dry-run": SWITCH,
     "docs/logger.md: chamaleonet keygen /etc/chamaleonet/anonymise.key": SWITCH,
     "docs/logger.md: chamaleonet tail": SWITCH,
     "docs/report.md: chamaleonet report /var/lib/chamaleonet/log -o report.html": SWITCH,
