@@ -119,10 +119,13 @@ class Visibility:
         sights: what the engine counts; what was looked at is cleared.
         thresholds: when verdicts are suspect.
         now: ns, of the engine's clock; as in all calls.
+
+    Attributes:
+        thresholds: may be replaced; the interval must stay.
     """
 
     def __init__(self, sights: Sights, thresholds: Thresholds, now: int) -> None:
-        self._sights, self._thresholds = sights, thresholds
+        self._sights, self.thresholds = sights, thresholds
         prefixes = len(sights.flows)
         self._next = now // thresholds.interval  # which interval is to be looked at
         self._groups = [
@@ -137,7 +140,7 @@ class Visibility:
 
         Answers have half an interval to arrive after its end.
         """
-        interval = self._thresholds.interval
+        interval = self.thresholds.interval
         over = (now - interval // 2) // interval  # the first one that is not
         if over <= self._next:
             return
@@ -174,7 +177,7 @@ class Visibility:
 
     def _least(self, group: _Group) -> int:
         """Return how many clients there must be for a conclusion; to trust again, fewer."""
-        clients = self._thresholds.clients
+        clients = self.thresholds.clients
         return clients if group.reason is None else max(clients // 4, 1)
 
     def _is_one_sided(self, group: _Group) -> bool:
@@ -182,7 +185,7 @@ class Visibility:
         outside = _OUTSIDE.get(group.direction)
         return (
             outside is not None
-            and bool(distinct(group.counts[Seen.UNASKED, outside]) >= self._thresholds.clients)
+            and bool(distinct(group.counts[Seen.UNASKED, outside]) >= self.thresholds.clients)
             and not self._crosses(group)
         )
 
@@ -219,7 +222,7 @@ class Visibility:
             group.usual.learn(seen)
         else:
             group.back = group.begun if group.back is None else group.back
-            if end - group.back >= self._thresholds.recovery:
+            if end - group.back >= self.thresholds.recovery:
                 group.reason = group.back = None
                 group.missed = 0.0, 0.0
                 group.one_sided = False
@@ -230,7 +233,7 @@ class Visibility:
         if clients < self._least(group):
             return None
         many = servers >= self._least(group) / 4
-        usual, cliff = group.usual, self._thresholds.cliff
+        usual, cliff = group.usual, self.thresholds.cliff
         if usual.known and group.reason is not None:
             return usual.is_missed(seen, (1 + cliff) / 2)
         if usual.known:

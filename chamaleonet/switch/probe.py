@@ -128,6 +128,7 @@ class Probe:
         """Let flows wait so many ns for their first reply."""
         assert isinstance(self.engine, Engine)  # processes of their own cannot be told
         self.engine.set_timeout(timeout)
+        self._sight.set_timeout(timeout)
 
     # Packets and time.
 

@@ -7,6 +7,7 @@ them for a while after packets were lost on their way to us.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chamaleonet.flows.records import Direction, Quality
@@ -28,11 +29,11 @@ class Losses:
 
     Args:
         part: of all packets; if more were lost, verdicts are suspect.
-        lasting: ns that a lost reply can still bring about a verdict.
+        lasting: ns that a lost reply can still bring about a verdict; may be changed later.
     """
 
     def __init__(self, part: float, lasting: int) -> None:
-        self._part, self._lasting = part, lasting
+        self._part, self.lasting = part, lasting
         self._lost = self._judged = 0
         self._until = dict.fromkeys((Quality.DEGRADED, Quality.SUSPECT), 0)
 
@@ -48,7 +49,7 @@ class Losses:
         self._lost, self._judged = lost, judged
         if lately > 0:
             many = lately >= _FEW and lately > self._part * of
-            self._until[Quality.SUSPECT if many else Quality.DEGRADED] = now + self._lasting
+            self._until[Quality.SUSPECT if many else Quality.DEGRADED] = now + self.lasting
         holding = (quality for quality, until in self._until.items() if now < until)
         return max(holding, default=Quality.SOUND)
 
@@ -69,17 +70,14 @@ class Sight:
         metrics: ControllerMetrics,
     ) -> None:  # fmt: skip
         settings = config.visibility
-        lasting = config.timeout + 2 * settings.interval
         self._name, self._judge, self._qualities = switch.name, judge, qualities
         self._enabled = settings.enabled
         self._thresholds = Thresholds(
-            interval=settings.interval,
-            clients=settings.clients,
-            cliff=settings.cliff,
-            recovery=max(settings.recovery, lasting),
-        )
+            interval=settings.interval, clients=settings.clients, cliff=settings.cliff,
+            recovery=settings.recovery,
+        )  # fmt: skip
         self._visibility: Visibility | None = None  # until it is known what time it is
-        self._losses = Losses(settings.losses, lasting)
+        self._losses = Losses(settings.losses, 0)
         self._lost = Quality.SOUND
         self._next = 0
         self._gauges = {
@@ -87,6 +85,16 @@ class Sight:
             for direction in Direction
             for reason in Reason
         }
+
+        self._recovery = settings.recovery
+        self.set_timeout(config.timeout)
+
+    def set_timeout(self, timeout: int) -> None:
+        """Take note of the timeout, ns: so long a reply that is not seen can bring a verdict."""
+        self._losses.lasting = lasting = timeout + 2 * self._thresholds.interval
+        self._thresholds = replace(self._thresholds, recovery=max(self._recovery, lasting))
+        if self._visibility is not None:
+            self._visibility.thresholds = self._thresholds
 
     def look(self, lost: int, now: int) -> None:
         """Look around; quickly done where nothing is due.

@@ -181,6 +181,17 @@ def test_time_passes_without_packets():
     assert engine.now == 181 * SECOND
 
 
+@pytest.mark.parametrize("timeout", [2, 20])
+def test_another_timeout_holds_for_flows_that_wait_already(timeout):
+    engine = Engine(engine_settings(timeout=10 * SECOND), judged=(State.UNANSWERED,))
+    list(engine.judge(batch([Record(_flow(1), SECOND)])))
+    list(engine.advance(2 * SECOND))  # it knows by now when to look again
+    engine.set_timeout(timeout * SECOND)
+    assert list(engine.advance((1 + timeout) * SECOND - 1)) == []
+    (output,) = engine.advance((1 + timeout) * SECOND)
+    assert output.events["flow"]["state"].tolist() == [State.UNANSWERED]
+
+
 def test_a_flow_can_be_forgotten_by_name():
     engine = Engine(engine_settings(), judged=tuple(State), ended=tuple(State))
     (output,) = engine.judge(batch([Record(ethernet(udp("10.0.0.1", "192.0.2.1")), SECOND)]))

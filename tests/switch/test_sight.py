@@ -166,3 +166,15 @@ def test_a_loss_counts_until_its_last_verdict():
     assert losses.look(101, 10_000, 4 * SECOND) is SUSPECT
     assert losses.look(101, 20_000, 6 * SECOND) is DEGRADED
     assert losses.look(101, 30_000, 9 * SECOND) is SOUND
+
+
+def test_with_another_timeout_a_loss_counts_as_long_as_that_one():
+    probe = Watched()
+    probe.probe.set_timeout(20 * SECOND)
+    probe.pass_time(1, answered=True)
+    probe.lost = 1000
+    probe.pass_time(15, answered=True)
+    assert probe.suspect("drops") == 1
+    probe.probe.set_timeout(1 * SECOND)
+    probe.pass_time(10, answered=True)
+    assert probe.suspect("drops") == 0
