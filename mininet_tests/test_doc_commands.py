@@ -12,7 +12,6 @@ from tests.doc_commands import HOW, SWITCH, Shell, checkout
 BLOCKS = [block for block in doc_commands.blocks() if HOW.get(block.name) == SWITCH]
 PORTS = {"cand0": 3, "log0": 4}
 NEED_A_CONTROLLER = ("doctor", "reload", "tail", "top")
-SET_UP = ("docs/live.md: deploy/ovs-setup", "docs/deploy.md: deploy/ovs-setup")
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def ports(bridge):
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_a_block_works(block, tmp_path, request):
     checkout(tmp_path)
-    request.getfixturevalue("bridge" if block.name.startswith(SET_UP) else "ports")
+    request.getfixturevalue("bridge" if "ovs-setup" in block.commands[0] else "ports")
     with Shell(tmp_path, private=True) as shell:
         logs = shell.own("/var/lib/chamaleonet/log")
         logs.mkdir()

@@ -26,7 +26,7 @@ def ansible(program, *arguments, home):
     return done.returncode, done.stdout + done.stderr
 
 
-def play(tag, directory, **variables):
+def play(tag, directory, *options, **variables):
     """Run a part of the role; return how many things it changed, or what it said if it failed."""
     own = {
         "ansible_connection": "local", "ansible_python_interpreter": sys.executable,
@@ -36,7 +36,7 @@ def play(tag, directory, **variables):
     }  # fmt: skip
     inventory = directory / "inventory.json"
     inventory.write_text(json.dumps({"probes": {"hosts": {"localhost": own | variables}}}))
-    arguments = ["-i", inventory, "site.yml", "--tags", tag]
+    arguments = ["-i", inventory, "site.yml", "--tags", tag, *options]
     status, said = ansible("ansible-playbook", *arguments, home=directory)
     if status:
         return said

@@ -26,9 +26,12 @@ def test_the_examples_configuration_is_valid():
     told = inventory["probes"]["vars"]
     settings = config.Config.model_validate(told["chamaleonet_config"])
     (switch,) = settings.switches
-    ports = {switch.candidates.interface: switch.candidates.port}
-    ports[settings.logger.interface] = switch.logger_port
-    assert told["chamaleonet_ports"] == ports
+    # What ovs-setup makes.
+    assert (switch.candidates.interface, switch.candidates.port) == ("cand0", 3)
+    assert (settings.logger.interface, switch.logger_port) == ("log0", 4)
+    assert f"{switch.dp_id:016x}" in told["chamaleonet_bridge_options"]
+    defaults = (ANSIBLE / "roles/chamaleonet/defaults/main.yml").read_text()
+    assert settings.stream.group == yaml.safe_load(defaults)["chamaleonet_logger_user"]
 
 
 @pytest.fixture
