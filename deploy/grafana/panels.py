@@ -259,7 +259,12 @@ NETWORK = [
     ),
     Panel(
         "Not to be relied on", {"{{quality}}": rate("flows_unsound_total", "quality")},
-        "Suspect: replies were out of sight. Degraded: packets were shed.", "ops", width=24, bad=1,
+        "Suspect: replies were out of sight. Degraded: packets were lost or shed.", "ops",
+        width=12, bad=1,
+    ),
+    Panel(
+        "Replies out of sight", {"{{direction}}: {{reason}}": gauge("suspect_prefixes")},
+        "For how many internal prefixes: docs/visibility.md tells the reasons.", width=12, bad=1,
     ),
     Panel(
         "Unanswered",
