@@ -34,6 +34,9 @@ SETTLE = 200_000_000  # ns that a packet waits for its verdict
 MOST_HELD = 1_000_000  # packets that wait at most
 
 _NEVER = 1 << 63
+# Flows that have ended are known as such for so long, in case that another controller does not.
+_REMEMBERED = 10 * 10**9  # ns
+_MOST_REMEMBERED = 50_000
 
 _FLOW_PACKETS, _ICMP_ERRORS = Counted.FLOW_PACKETS, Counted.ICMP_ERRORS
 _BELONGS_TO_NO_FLOW = [kind for kind in Counted if kind not in (_FLOW_PACKETS, _ICMP_ERRORS)]
@@ -103,6 +106,7 @@ class Collector:
         self._waiting: deque[_Held] = deque()
         self.held = 0
         self._ended: deque[tuple[int, NDArray[Any]]] = deque()
+        self._just_logged: deque[tuple[int, NDArray[Any]]] = deque(maxlen=_MOST_REMEMBERED)
         self._run = 0
         # Working memory: what a batch needs, again and again.
         self._headers = np.empty(0, HEADERS)
@@ -120,6 +124,9 @@ class Collector:
             if message.run != self._run:
                 self.flush()
                 self.departed.add(self.known.clear())
+                self._forget_logged(now)
+                logged = [flow for _, flow in self._just_logged] or [np.empty(0, FLOW)]
+                self.departed.remember(np.concatenate(logged), self._run)
             self._run = message.run
         elif message.kind == "current":
             self._log(self.departed.settle(self._run))
@@ -128,6 +135,8 @@ class Collector:
                 self._counts_sink.write(message.counts)
         elif message.kind == "flow":
             self._ended.append((now, message.flow))
+            self._just_logged.append((now, message.flow))
+            self._forget_logged(now)
             if not self.departed.ended(message.flow):
                 self._log(message.flow)
         else:
@@ -139,6 +148,10 @@ class Collector:
                     sink.verdicts(message.flow)
             if len(message.packets):
                 self._write(message.packets, message.data)
+
+    def _forget_logged(self, now: int) -> None:
+        while self._just_logged and self._just_logged[0][0] + _REMEMBERED <= now:
+            self._just_logged.popleft()
 
     def _learn(self, flow: NDArray[Any]) -> None:
         # While replies are out of sight, what is well seems to fail: its packets are not for us.

@@ -54,6 +54,20 @@ class Departed:
             if name not in self._logged:
                 self._waiting[name] = flows[row : row + 1]
 
+    def remember(self, flows: NDArray[Any], run: int) -> None:
+        """Take the flows that were logged shortly before another controller began to speak.
+
+        The next one may not know yet that they had ended, where the one before died with its
+        machine.
+
+        Args:
+            flows: FLOW, shape (n,).
+            run: of the controller that had told their end.
+        """
+        if len(flows):
+            self._logged.update(self._names(flows))
+            self._run = run
+
     def active(self, flow: NDArray[Any]) -> None:
         """Take note that a flow, FLOW, shape (1,), lives: it will get its final record."""
         if not self._waiting and not self._logged:

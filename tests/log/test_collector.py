@@ -11,6 +11,7 @@ from chamaleonet.flows.engine import Engine, Settings
 from chamaleonet.flows.records import Change, Quality, Role
 from chamaleonet.flows.transitions import ERRONEOUS, HEALTHY, State
 from chamaleonet.log.collector import Collector
+from chamaleonet.log.stream.position import Position
 from chamaleonet.log.stream.reader import Message
 from tests.log.build import flow as flow_record
 from tests.traffic import (
@@ -384,3 +385,65 @@ def test_it_writes_what_replay_writes(steps):
     assert sorted(written) == sorted(captured)
     assert [flow.tobytes() for flow in bench.flows.records] == [flow.tobytes() for flow in ended]
     assert len(bench.collector.known) == 0
+
+
+def spoken(bench, run, *messages, now=0):
+    """Let a controller speak: a hello, then what it says, then that all is told."""
+    for message in (Message("hello", run=run), *messages, Message("current")):
+        bench.collector.tell(message, now)
+
+
+def unanswered(port):
+    return flow_record("udp", C, S, port, 53)
+
+
+def ports(bench):
+    return sorted(int(flow["ports"]) >> 16 for flow in bench.flows.records)
+
+
+def test_a_flow_that_the_next_controller_goes_on_with_is_logged_when_it_ends():
+    bench = Bench()
+    spoken(bench, 1, *(Message("active", flow=unanswered(port)) for port in (1, 2)))
+    spoken(bench, 2, Message("active", flow=unanswered(1)))
+    assert ports(bench) == [2]
+    bench.collector.tell(Message("flow", position=Position(2, 1), flow=unanswered(1)), 0)
+    assert ports(bench) == [1, 2]
+
+
+def test_one_that_the_next_controller_has_judged_anew_before_all_is_told_is_logged_once():
+    bench = Bench()
+    spoken(bench, 1, Message("active", flow=unanswered(1)))
+    changed = flow_record("udp", C, S, 1, 53, state=State.RECOVERED)
+    spoken(bench, 2, Message("verdict", position=Position(2, 1), flow=changed))
+    assert ports(bench) == []
+    bench.collector.tell(Message("flow", position=Position(2, 2), flow=changed), 0)
+    assert ports(bench) == [1]
+
+
+def test_a_verdict_that_the_one_before_left_does_not_say_that_the_flow_lives():
+    bench = Bench()
+    spoken(bench, 1, Message("active", flow=unanswered(1)))
+    spoken(bench, 2, Message("verdict", position=Position(1, 9), flow=unanswered(1)))
+    assert ports(bench) == [1]
+
+
+def test_an_end_that_the_next_controller_had_not_heard_of_is_not_logged_again():
+    bench = Bench()
+    spoken(bench, 1, Message("active", flow=unanswered(1)), Message("active", flow=unanswered(2)))
+    for seq, port in enumerate((1, 2)):
+        flow = unanswered(port)
+        bench.collector.tell(Message("flow", position=Position(1, seq), flow=flow), 0)
+    spoken(bench, 2, Message("active", flow=unanswered(1)), now=9 * SECOND)
+    for seq in (1, 2):  # the second time it is a flow of its own
+        flow = unanswered(1)
+        bench.collector.tell(Message("flow", position=Position(2, seq), flow=flow), 10 * SECOND)
+    assert ports(bench) == [1, 1, 2]
+
+
+def test_what_ended_long_ago_is_not_remembered():
+    bench = Bench()
+    spoken(bench, 1, Message("active", flow=unanswered(1)))
+    bench.collector.tell(Message("flow", position=Position(1, 1), flow=unanswered(1)), 0)
+    spoken(bench, 2, Message("active", flow=unanswered(1)), now=11 * SECOND)
+    bench.collector.tell(Message("flow", position=Position(2, 1), flow=unanswered(1)), 12 * SECOND)
+    assert ports(bench) == [1, 1]
