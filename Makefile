@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 # Open vSwitch, Mininet and the ordinary tools that make traffic and read captures.
 PACKAGES := openvswitch-switch mininet iproute2 ethtool iputils-ping curl dnsmasq-base \
 	bind9-dnsutils tcpdump tcpreplay tshark openssl
-# What tests need besides: a browser, Java for Spark, setcap, a terminal, jq, systemd-analyze.
-TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq systemd
+# What tests need besides: a browser, Java for Spark, setcap, a terminal, jq, systemd-analyze,
+# a lease to hold.
+TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq systemd etcd-server
 # Draws the state diagram of the documentation.
 SITE_PACKAGES := graphviz
 

@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAGIC = b"CHAMFLOW"
+# magic, layout, run, term, time, flows, first packets, CRC-32
+_HEADER = struct.Struct("<8s8sQQQIII")
 # What another version of this program would read differently.
 _LAYOUT = hashlib.sha256(
-    repr((FLOW.descr, SLAB.descr, FLOW_EVENT.descr, list(State))).encode()
+    repr((_HEADER.format, FLOW.descr, SLAB.descr, FLOW_EVENT.descr, list(State))).encode()
 ).digest()[:8]
-_HEADER = struct.Struct("<8s8sQQIII")  # magic, layout, run, time, flows, first packets, CRC-32
 _EVENTS = struct.Struct("<4sII")  # magic, events, CRC-32
 _EVENTS_MAGIC = b"EVNT"
 _MOST_RUN = 1 << 63
@@ -54,18 +55,20 @@ class Saved(NamedTuple):
     Attributes:
         flows: the live flows when the last event was written.
         run: the run of the verdict stream that told of them.
+        term: the term of the master that wrote it; 0 where there is no election.
         time: when the snapshot was taken, ns since 1970.
     """
 
     flows: Snapshot
     run: int
+    term: int
     time: int
 
 
-def encode(flows: Snapshot, run: int, time: int) -> bytes:
+def encode(flows: Snapshot, run: int, term: int, time: int) -> bytes:
     """Return what a checkpoint begins with."""
     body = flows.flows.tobytes() + flows.firsts.tobytes()
-    head = _HEADER.pack(_MAGIC, _LAYOUT, run, time, len(flows.flows), len(flows.firsts), 0)
+    head = _HEADER.pack(_MAGIC, _LAYOUT, run, term, time, len(flows.flows), len(flows.firsts), 0)
     return head[:-4] + struct.pack("<I", zlib.crc32(body, zlib.crc32(head))) + body
 
 
@@ -83,7 +86,7 @@ def decode(data: bytes) -> Saved:
     """
     if len(data) < _HEADER.size:
         raise DamagedError("too short")
-    magic, layout, run, time, flows, firsts, crc = _HEADER.unpack_from(data)
+    magic, layout, run, term, time, flows, firsts, crc = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         raise DamagedError("no checkpoint")
     if layout != _LAYOUT:
@@ -100,7 +103,7 @@ def decode(data: bytes) -> Saved:
     followed = snapshot.follow(taken, _decode_events(data, end))
     if not snapshot.sound(followed):
         raise DamagedError("damaged")
-    return Saved(followed, run, time)
+    return Saved(followed, run, term, time)
 
 
 def _decode_events(data: bytes, at: int) -> NDArray[Any]:
@@ -146,6 +149,15 @@ class CheckpointFile:
         except (DamagedError, OSError) as error:
             log.warning("%s: ignored: %s", self._path, error)
             return None
+
+    def read(self) -> bytes:
+        """Return what is in the file now, nothing if it is not being written."""
+        if self._file is None:
+            return b""
+        try:
+            return self._path.read_bytes()
+        except OSError:
+            return b""
 
     def begin(self, data: bytes) -> None:
         """Replace the file by ``encode``'s bytes, in one step."""

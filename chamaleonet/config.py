@@ -468,6 +468,11 @@ class Stream(Section):
     spool: Spool | None = Field(
         default=Spool(), description="Where records wait on disk; `null`: nowhere."
     )
+    others: tuple[Annotated[str, Field(pattern=r"^(unix:/.+|tcp:.+:\d+)$")], ...] = Field(
+        default=(),
+        description="Addresses of other controllers' streams: the logger connects to the one that"
+        " speaks, which is the master's.",
+    )
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
@@ -500,6 +505,88 @@ class Checkpoint(Section):
         description="At most so many flows of a switch are saved, 128 bytes each; healthy ones are"
         " left out first.",
     )
+
+
+class Etcd(Section):
+    """A lease in etcd, by its version 3 API."""
+
+    servers: tuple[Annotated[str, Field(pattern="^https?://.+")], ...] = Field(
+        min_length=1, description="Where its servers are: `http://ADDRESS:2379` or `https://`."
+    )
+    key: str = Field(default="chamaleonet/master", min_length=1, description="The key to hold.")
+    tls: Tls | None = Field(default=None, description="Certificates, for `https:` servers.")
+
+
+class Kubernetes(Section):
+    """A lease of Kubernetes (coordination.k8s.io/v1)."""
+
+    server: str = Field(
+        default="https://kubernetes.default.svc",
+        pattern="^https?://.+",
+        description="Where the API server is.",
+    )
+    namespace: str = Field(default="default", min_length=1, description="The lease's namespace.")
+    name: str = Field(default="chamaleonet", min_length=1, description="The lease's name.")
+    token: Path | None = Field(
+        default=Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        description="A service account's token that may get, create and update leases.",
+    )
+    ca: Path | None = Field(
+        default=Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"),
+        description="The authority that the API server's certificate must be signed by.",
+    )
+
+
+class Priority(Section):
+    """Two nodes that watch each other by `peer`, without a service."""
+
+    value: int = Field(
+        ge=0, le=1 << 31, description="The other node has another one; the higher one goes first."
+    )
+    preempt: Duration | None = Field(
+        default=None,
+        description="After so long as standby take over from a master of lower priority; empty:"
+        " never, so that a node which comes back changes nothing.",
+    )
+
+
+class HighAvailability(Section):
+    """A second controller that stands by (docs/high-availability.md)."""
+
+    identity: str = Field(
+        default="",
+        description="This node's name in the election; empty: the name of the host.",
+    )
+    lease: Duration = Field(
+        default=5 * 10**9,
+        ge=2 * 10**9,
+        description="How long a master that is not heard of any more stays it. Whole seconds.",
+    )
+    etcd: Etcd | None = Field(default=None, description="Elect by etcd.")
+    kubernetes: Kubernetes | None = Field(default=None, description="Elect by Kubernetes.")
+    priority: Priority | None = Field(default=None, description="Elect by priority.")
+    listen: str = Field(
+        pattern=r"^(unix:/.+|tcp:.+:\d+)$",
+        description="Where this node tells the other one its flows: `unix:PATH` or"
+        " `tcp:ADDRESS:PORT`, which needs `tls`.",
+    )
+    peer: str = Field(
+        pattern=r"^(unix:/.+|tcp:.+:\d+)$", description="Where the other node listens."
+    )
+    tls: Tls | None = Field(default=None, description="Certificates, for `tcp:` addresses.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        ways = (self.etcd, self.kubernetes, self.priority)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("one of etcd, kubernetes and priority elects the master")
+        _whole_seconds(self.lease)
+        for address in (self.listen, self.peer):
+            if address.startswith("tcp:"):
+                _endpoint(address.removeprefix("tcp:"))
+                if self.tls is None:
+                    raise ValueError("flows over TCP need tls")
+        return self
 
 
 class Rotation(Section):
@@ -720,6 +807,9 @@ class Config(Section):
         description="When verdicts are held suspect, because replies are out of sight.",
     )
     flood: Flood = Field(default=Flood(), description="What floods are kept from.")
+    high_availability: HighAvailability | None = Field(
+        default=None, description="A second controller that stands by; empty: there is none."
+    )
     metrics: Metrics = Field(default=Metrics(), description="Where Prometheus scrapes.")
     control: Path | None = Field(
         default=None,
@@ -734,6 +824,15 @@ class Config(Section):
         kind, _, path = self.stream.address.partition(":")
         beside = Path(path).with_suffix(".control") if kind == "unix" else None
         return self.control or beside
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> Self:
+        if self.high_availability is not None:
+            if self.checkpoint is None:
+                raise ValueError("high_availability needs a checkpoint")
+            if any(switch.candidates.detectors for switch in self.switches):
+                raise ValueError("high_availability and detectors exclude each other")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

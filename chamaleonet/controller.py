@@ -25,6 +25,7 @@ from chamaleonet.checkpoint import Checkpoints
 from chamaleonet.control import Control
 from chamaleonet.detectors.counts import DetectorCounts
 from chamaleonet.detectors.detectors import Detectors
+from chamaleonet.election.feed import Frame
 from chamaleonet.errors import UserError
 from chamaleonet.flows.concentration import Concentration
 from chamaleonet.flows.records import MARK_RESTORED, ended_flows
@@ -34,10 +35,12 @@ from chamaleonet.log.stream.selection import LOGGED
 from chamaleonet.log.stream.spool import Spool
 from chamaleonet.log.tally import Tally
 from chamaleonet.reload import compare
+from chamaleonet.standby import Standby
 from chamaleonet.switch import framework, tracker
 from chamaleonet.switch.gate import Gate
 from chamaleonet.switch.launcher import CONFIG_VARIABLE
 from chamaleonet.switch.probe import Probe, warm_up
+from chamaleonet.switch.role import Role, Standing
 from chamaleonet.switch.rules import Cookie
 from chamaleonet.tls import server_context
 
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK = 0.005  # s
+_ROLE_SECONDS = 1.0  # from one question to the next whether a switch still takes us for the master
 _COUNT_SECONDS = 60.0  # from one telling of healthy flows to the next
 # A candidate may be so long on its way to us; a deadline is judged only after that.
 _RETIRE = 5  # ms that the ring keeps a block which is not full
@@ -91,6 +95,7 @@ class _Watch:
     checkpoint: CheckpointFile | None
     detector_counts: DetectorCounts | None = None
     datapath: Any = None
+    role: Role | None = None  # at this connection, where there is an election
 
     def tick(self, now: int) -> None:
         """Judge what has come, then let time pass."""
@@ -104,6 +109,21 @@ class _Watch:
         self.probe.look(0 if self.ring is None else self.ring.dropped, now)
         self.probe.advance(now - lag)
         self.send()
+
+    def let_pass(self) -> None:
+        """Pass over what has come: another controller judges it."""
+        if self.ring is not None:
+            for _ in self.ring.batches():
+                pass
+
+    def next_xid(self) -> int:
+        """Return a transaction id of the present connection."""
+        return framework.next_xid(self.datapath)
+
+    def say(self, message: bytes) -> None:
+        """Send what a conversation goes on with; a switch that does not take it is left."""
+        if message and self.datapath is not None and not framework.send(self.datapath, message):
+            self.datapath.close()
 
     def send(self) -> None:
         """Send what the rulebook wants in the switch."""
@@ -164,20 +184,18 @@ class Controller(framework.App):  # type: ignore[misc]
         self._checkpoints = Checkpoints(saved.directory) if saved is not None else None
         self._saved = 0.0
         self._watches = {switch.dp_id: self._watch(switch) for switch in self.config.switches}
-        after = self._restore()
-        stream = self.config.stream
-        spool = stream.spool
-        self._stream = VerdictStream(
-            Endpoint(stream.address, stream.tls, stream.group),
-            self._erroneous,
-            erroneous=self.config.capture,
-            capacity=stream.queue,
-            spool=Spool(spool.directory, spool.size, after=after) if spool is not None else None,
-            after=after,
-        )
-        self._save()
-        self._tally = Tally(self._stream.send_counts) if self.config.logger.healthy else None
-        self._counted = time.monotonic()
+        self._term: int | None = None  # in which we are master; 0 where there is no election
+        self._stream: VerdictStream | None = None  # while we are
+        self._tally: Tally | None = None
+        self._asked_roles = self._counted = 0.0
+        self._standby: Standby | None = None
+        if self.config.high_availability is None:
+            self._begin(0)
+        else:
+            assert self._checkpoints is not None
+            self._standby = Standby(
+                self.config.high_availability, self._checkpoints, self._watches, self._generation
+            )
         self._watchdog = servicemanager.Watchdog()
         self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
         control = self.config.control_socket if framework.is_exclusive() else None
@@ -201,7 +219,7 @@ class Controller(framework.App):  # type: ignore[misc]
     def _watch(self, switch: Switch) -> _Watch:
         dropped = metrics.Total(self.metrics.dropped.labels("ring_full").inc)
         saved = self._checkpoints.of(switch.dp_id) if self._checkpoints is not None else None
-        tell = functools.partial(self._tell, saved)
+        tell = functools.partial(self._tell, switch.dp_id, saved)
         candidates = switch.candidates
         if candidates.interface is None or not candidates.detectors:
             probe = Probe(self.config, switch, tell, self.metrics)
@@ -219,30 +237,58 @@ class Controller(framework.App):  # type: ignore[misc]
         return _Watch(probe, probe.engine, dropped, saved, counts)
 
     def _send_counts(self, counts: NDArray[Any]) -> None:
-        self._stream.send_counts(counts)  # made after the switches' watches
+        assert self._stream is not None
+        self._stream.send_counts(counts)
+
+    def _begin(self, term: int) -> None:
+        """Begin to be master, with what the one before has left."""
+        self._term = term
+        after = self._restore()
+        stream = self.config.stream
+        spool = stream.spool
+        self._stream = VerdictStream(
+            Endpoint(stream.address, stream.tls, stream.group),
+            self._erroneous,
+            erroneous=self.config.capture,
+            capacity=stream.queue,
+            spool=Spool(spool.directory, spool.size, after=after) if spool is not None else None,
+            after=after,
+        )
+        if self.config.logger.healthy:
+            self._tally = Tally(self._stream.send_counts)
+        self._counted = time.monotonic()
+        self._save()
 
     def _restore(self) -> int:
         """Go on with what an earlier controller left; return the run of the stream that told it."""
         after = 0
         for watch in self._watches.values():
             saved = watch.checkpoint.load() if watch.checkpoint is not None else None
-            if saved is not None:
-                flows = watch.probe.restore(saved.flows)
+            if saved is None:
+                continue
+            after = max(after, saved.run)
+            if watch.role is not None and (watch.role.generation or 0) > saved.term:
+                # Whoever was master since told of these flows what we do not know.
+                log.warning("%s: what is saved is out of date", watch.probe.switch.name)
+            else:
+                flows = watch.probe.restore(saved.flows, time.time_ns())
                 self.metrics.restored_flows.inc(flows)
                 log.info("%s: goes on with %d flows", watch.probe.switch.name, flows)
-                after = max(after, saved.run)
         return after
 
     def _save(self) -> None:
         """Save all flows, so that a controller after this one can go on with them."""
-        if self.config.checkpoint is None:
+        if self.config.checkpoint is None or self._stream is None or self._term is None:
             return
         self._saved = time.monotonic()
         now = time.time_ns()
-        for watch in self._watches.values():
+        for dp_id, watch in self._watches.items():
             if watch.checkpoint is not None:
                 flows = watch.probe.snapshot(self.config.checkpoint.flows)
-                watch.checkpoint.begin(checkpoint.encode(flows, self._stream.run, now))
+                data = checkpoint.encode(flows, self._stream.run, self._term, now)
+                watch.checkpoint.begin(data)
+                if self._standby is not None:
+                    self._standby.tell(Frame.BEGIN, dp_id, data)
         self.metrics.checkpoint_time.set(now / 1e9)
 
     def start(self) -> None:
@@ -259,10 +305,8 @@ class Controller(framework.App):  # type: ignore[misc]
         servicemanager.notify("STOPPING=1")
         if self._control is not None:
             self._control.close()
-        if self._checkpoints is not None:
-            if not self.failed:
-                self._save()
-            self._checkpoints.close()
+        if not self.failed:
+            self._save()
         for watch in self._watches.values():
             if self._checkpoints is None:
                 watch.probe.finish()
@@ -270,7 +314,13 @@ class Controller(framework.App):  # type: ignore[misc]
                 watch.ring.close()
         if self._tally is not None:
             self._tally.flush()
-        self._stream.close()
+        if self._stream is not None:
+            # Where there is a new master already, it has the last word.
+            self._stream.close(0.0 if self.failed and self._standby is not None else 3.0)
+        if self._standby is not None:
+            self._standby.close(resign=not self.failed)
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         self._stop_metrics()
 
     def _run(self) -> None:
@@ -281,6 +331,12 @@ class Controller(framework.App):  # type: ignore[misc]
     @fatal
     def _tick(self) -> None:
         self._watchdog.feed(time.monotonic())
+        if self._standby is not None:
+            self._heed(self._standby)
+        if self._stream is None:
+            for watch in self._watches.values():
+                watch.let_pass()
+            return
         for watch in self._watches.values():
             watch.tick(time.time_ns())
         if self._tally is not None and time.monotonic() - self._counted >= _COUNT_SECONDS:
@@ -290,9 +346,62 @@ class Controller(framework.App):  # type: ignore[misc]
         if saved is not None and time.monotonic() - self._saved >= saved.interval / 1e9:
             self._save()
 
-    def _tell(self, saved: CheckpointFile | None, output: Output) -> None:
+    # The election.
+
+    def _generation(self) -> int:
+        roles = (watch.role for watch in self._watches.values())
+        return max((role.generation or 0 for role in roles if role is not None), default=0)
+
+    def _heed(self, standby: Standby) -> None:
+        """Take over when we are elected, stand back when we are so no longer."""
+        term = standby.term
+        if self._term is not None:
+            if term is None:
+                self._stand_back("its lease could not be renewed")
+            elif time.monotonic() - self._asked_roles >= _ROLE_SECONDS:
+                self._asked_roles = time.monotonic()
+                for watch in self._watches.values():
+                    watch.say(watch.role.ask() if watch.role is not None else b"")
+            return
+        if term is None:
+            return
+        log.warning("is the master from now on, in term %d", term)
+        standby.is_master = True
+        self._begin(term)
+        self.metrics.takeovers.inc()
+        for watch in self._watches.values():
+            watch.say(watch.role.claim(term) if watch.role is not None else b"")
+
+    def _stand_back(self, why: str) -> None:
+        """End the process: whoever starts it again starts a standby, which knows nothing old."""
+        if not self.failed:
+            log.error("is the master no longer: %s", why)
+            self.failed = True
+            framework.end_process(os.EX_TEMPFAIL)
+
+    @framework.on(framework.ofp_event.EventOFPRoleReply, framework.MAIN_DISPATCHER)
+    @fatal
+    def _on_role(self, event: Any) -> None:
+        watch = self._watch_of(event)
+        if watch is None or watch.role is None:
+            return
+        was = watch.role.standing
+        watch.say(watch.role.on_reply(event.msg.role, event.msg.generation_id))
+        now = watch.role.standing
+        if now is was or self._term is None:
+            return
+        if now is Standing.MASTER:
+            watch.say(watch.probe.connect(watch.next_xid))
+        elif was is Standing.MASTER:
+            self._stand_back(f"{watch.probe.switch.name} has another one")
+
+    def _tell(self, dp_id: int, saved: CheckpointFile | None, output: Output) -> None:
+        assert self._stream is not None
         if saved is not None and len(output.events):  # before anybody knows of it
-            saved.append(checkpoint.encode_events(output.events))
+            data = checkpoint.encode_events(output.events)
+            saved.append(data)
+            if self._standby is not None:
+                self._standby.tell(Frame.APPEND, dp_id, data)
         self._stream.send(output.events, output.packets, output.data)
         self._concentration.add(output.events, time.time_ns())
         if self._tally is not None:
@@ -321,6 +430,9 @@ class Controller(framework.App):  # type: ignore[misc]
             watch.scrape()
         if self._checkpoints is not None:
             self.metrics.checkpoint_bytes.set(self._checkpoints.size)
+        self.metrics.master.set(self._term is not None)
+        if self._stream is None:
+            return
         self.metrics.logger_queue.set(self._stream.queued)
         self.metrics.logger_spool.set(self._stream.spooled)
         self.metrics.logger_spool_bytes.set(self._stream.spool_bytes)
@@ -410,14 +522,17 @@ class Controller(framework.App):  # type: ignore[misc]
             return
         if datapath.state == framework.MAIN_DISPATCHER:
             watch.datapath = datapath
-            next_xid = functools.partial(framework.next_xid, datapath)
-            if not framework.send(datapath, watch.probe.connect(next_xid)):
-                datapath.close()
+            if self._standby is None:
+                watch.say(watch.probe.connect(watch.next_xid))
+            else:
+                watch.role = Role(watch.next_xid)
+                claim = watch.role.ask() if self._term is None else watch.role.claim(self._term)
+                watch.say(claim)
             log.info("%s: connected", watch.probe.switch.name)
             switch, idle_timeout = watch.probe.switch, self.config.idle_timeout
             framework.hub.spawn(tracker.configure, switch.conntrack, idle_timeout)
         elif watch.datapath is datapath:
-            watch.datapath = None
+            watch.datapath = watch.role = None
             watch.probe.disconnect()
             log.warning("%s: disconnected", watch.probe.switch.name)
 
@@ -457,13 +572,20 @@ class Controller(framework.App):  # type: ignore[misc]
     @fatal
     def _on_error(self, event: Any) -> None:
         if watch := self._watch_of(event):
+            if watch.role is not None and (
+                framework.is_slave_error(event.msg) or watch.role.is_claim(event.msg.xid)
+            ):
+                if self._term is not None:
+                    why = framework.error_text(event.msg)
+                    self._stand_back(f"{watch.probe.switch.name} has a newer one: {why}")
+                return
             full = (event.msg.type, event.msg.code) == framework.TABLE_FULL
             watch.probe.on_error(event.msg.xid, framework.error_text(event.msg), full=full)
 
     @fatal
     def _on_packet_in(self, datapath: Any, message: framework.PacketIn) -> None:
         watch = self._watches.get(datapath.id)
-        if watch is not None:
+        if watch is not None and self._stream is not None:
             watch.probe.packet_in(message.data, message.total_length, time.time_ns())
 
     @fatal

@@ -310,6 +310,10 @@ class ControllerMetrics:
             buckets=_DELAYS,
             registry=registry,
         )
+        self.master = gauge(
+            "controller_master", "1 while this controller is the master, or is alone; else 0."
+        )
+        self.takeovers = counter("takeovers_total", "How often a standby became the master here.")
         self.restored_flows = counter(
             "restored_flows_total", "Live flows that an earlier controller left."
         )

@@ -175,7 +175,8 @@ class Controller:
 
     def __init__(
         self, directory: Path, settings: str | dict[str, str], *, timeout: str = "500ms",
-        tls: str = "", checkpoint: str = "null", extra: str = "", conntrack: str = "",
+        tls: str = "", checkpoint: str = "null", stream: str = "", extra: str = "",
+        conntrack: str = "",
     ) -> None:  # fmt: skip
         if isinstance(settings, str):
             settings = {"s1": f"dp_id: {DP_ID}, {settings}"}
@@ -192,7 +193,7 @@ class Controller:
             "capture: [unanswered, icmp_error, refused, unsolicited]\n"
             f"openflow: {{listen: '127.0.0.1:{self.openflow}'{tls}}}\n"
             f"metrics: {{controller: '127.0.0.1:{self.metrics}'}}\n"
-            f"stream: {{address: '{self._socket}', spool: null}}\n"
+            f"stream: {{address: '{self._socket}', spool: null{stream}}}\n"
             f"checkpoint: {checkpoint}\n{extra}"
             "switches:\n"
             + "".join(
@@ -259,6 +260,10 @@ class Controller:
                 raise AssertionError(f"waited {seconds} s for {condition}\n{said}")
             time.sleep(0.02)
 
+    def said(self) -> str:
+        """Return what it said so far."""
+        return self._errors.read_text()
+
     def scrape(self) -> str:
         url = f"http://127.0.0.1:{self.metrics}/metrics"
         with urllib.request.urlopen(url, timeout=10) as page:
@@ -291,20 +296,30 @@ class Controller:
 
 
 class Logger:
-    """A packet logger of the controller's configuration."""
+    """A packet logger of the controller's configuration, ready to log."""
 
     def __init__(self, controller: Controller) -> None:
         command = [sys.executable, "-m", "chamaleonet", "log", "--config", str(controller.config)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        self._said = controller.config.with_name("logger.txt")
+        self._process = subprocess.Popen(command, cwd=ROOT, stderr=self._said.open("wb"))
+        # The first start on a machine compiles its kernels.
+        controller.wait_for(self._is_connected, 240)
+
+    def _is_connected(self) -> bool:
+        assert self._process.poll() is None, self._said.read_text()
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:9303/metrics", timeout=5) as page:
+                return b"chamaleonet_logger_stream_connected 1.0" in page.read()
+        except OSError:
+            return False
 
     def stop(self) -> None:
         self._process.terminate()
-        _, said = self._process.communicate(timeout=60)
-        assert self._process.returncode == 0, (self._process.returncode, said)
+        assert self._process.wait(60) == 0, self._said.read_text()
 
     def kill(self) -> None:
-        with self._process:
-            self._process.kill()
+        self._process.kill()
+        self._process.wait()
 
 
 def ends_of(frame: bytes) -> tuple[bytes, bytes]:

@@ -1,16 +1,26 @@
 """Whatever is restarted, killed or cut: no rule is lost, doubled or left behind, no flow twice."""
 
+import contextlib
+import os
 import random
-import re
+import signal
+import socket
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
 
+from mininet_tests.failing import (
+    OTHERS,
+    Traffic,
+    frame,
+    logged,
+    others,
+    redirects,
+    settled,
+)
 from mininet_tests.harness import (
     CANDIDATE,
     CANDIDATE_PORT,
@@ -18,108 +28,11 @@ from mininet_tests.harness import (
     Controller,
     Logger,
     Network,
+    run,
 )
 
 KILLS = 20
 CONNTRACK = f"pipeline: conntrack, candidates: {{port: {CANDIDATE_PORT}, interface: {CANDIDATE}}}"
-CLIENT, SERVER = "10.0.0.1", "192.0.2.9"
-OTHERS = [
-    "cookie=0x7,table=5,priority=7,ip,nw_dst=192.0.2.1 actions=drop",
-    "cookie=0xc4a2000000000000,table=1,priority=9,ip,nw_dst=192.0.2.2 actions=drop",
-]
-ERRONEOUS = ("unanswered", "icmp_error", "refused", "unsolicited")
-
-
-def frame(port, *, reply=False):
-    """Return a frame of the flow with this client port, which names it."""
-    ends = {"src": SERVER, "dst": CLIENT} if reply else {"src": CLIENT, "dst": SERVER}
-    ports = {"sport": 53, "dport": port} if reply else {"sport": port, "dport": 53}
-    macs = ["02:00:00:00:0c:01", "02:00:00:00:0c:02"]
-    ether = Ether(src=macs[reply], dst=macs[not reply])
-    return bytes(ether / IP(**ends) / UDP(**ports) / b"payload")
-
-
-class Traffic(threading.Thread):
-    """New flows all the time: some fail, some are answered, some are answered late."""
-
-    def __init__(self, network):
-        super().__init__(daemon=True)
-        self._network, self._end, self._run = network, threading.Event(), threading.Event()
-        self._still = threading.Event()
-        self._next = 20000
-        self.start()
-
-    def run(self):
-        late = []
-        while not self._end.is_set():
-            if not self._run.is_set():
-                self._still.set()
-                self._run.wait(0.1)
-                continue
-            port = self._next
-            self._next += 1
-            self._network.send("client", frame(port))
-            if port % 3 == 0:
-                self._network.send("server", frame(port, reply=True))
-            elif port % 5 == 0:
-                late.append((time.monotonic() + 0.8, port))
-            while late and late[0][0] < time.monotonic():
-                self._network.send("server", frame(late.pop(0)[1], reply=True))
-            time.sleep(0.02)
-
-    def go(self):
-        self._still.clear()
-        self._run.set()
-
-    def pause(self):
-        self._run.clear()
-        self._still.wait()
-
-    def stop(self):
-        self._end.set()
-        self.join()
-
-
-def redirects(network):
-    """Return the client ports that redirect rules match, each as often as a rule does."""
-    return Counter(
-        int(port)
-        for port in re.findall(r"cookie=0xc4a1.1\w+,.* table=1,.*tp_src=(\d+)", network.rules())
-    )
-
-
-def others(network):
-    return [line for line in network.rules().splitlines() if "cookie=0xc4a1" not in line]
-
-
-def known(controller):
-    """Return the client ports of the flows that have a rule by what the stream told.
-
-    A suspect one has none: it may have been answered while nobody watched.
-    """
-    now = {}
-    for kind, flow, _ in controller.told():
-        if kind == "flow":
-            now.pop((flow["client_port"], flow["first"]), None)
-        elif flow["verdict"] in ERRONEOUS and flow["quality"] != "suspect":
-            now[flow["client_port"], flow["first"]] = flow
-        else:
-            now.pop((flow["client_port"], flow["first"]), None)
-    return Counter(port for port, _ in now)
-
-
-def settled(network, controller):
-    return redirects(network) == known(controller)
-
-
-def logged(directory):
-    """Return how often each flow was logged: (client port, first) -> times."""
-    times = Counter()
-    for path in directory.rglob("*.flows.parquet"):
-        table = pq.ParquetFile(path).read(["client_port", "first"])
-        firsts = (first.value for first in table["first"])
-        times.update(zip(table["client_port"].to_pylist(), firsts, strict=True))
-    return times
 
 
 @pytest.mark.timeout(900)
@@ -186,3 +99,87 @@ def test_detectors_go_on_with_the_flows_of_those_before(tmp_path):
         assert controller.total("restored_flows_total") == len(ports)
         network.send("server", *(frame(port, reply=True) for port in ports))
         controller.wait_for(lambda: controller.total("redirect_rules") == 0)
+
+
+def restart_switch():
+    """Kill Open vSwitch's daemon, which forgets all rules, and start it again."""
+    pid = int(Path("/run/openvswitch/ovs-vswitchd.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run("ovs-vswitchd", "--pidfile", "--detach", "--log-file", "unix:/run/openvswitch/db.sock")
+
+
+class Wire(threading.Thread):
+    """A TCP proxy that can stop to carry anything, without a word to either end."""
+
+    def __init__(self, target):
+        super().__init__(daemon=True)
+        self._target = target
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.cut = threading.Event()
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._target))
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source, target):
+        with source, target, contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                while self.cut.is_set():
+                    time.sleep(0.05)
+                target.sendall(data)
+
+
+@pytest.fixture
+def failed(tmp_path):
+    """A network and its controller, with forty flows that have failed, and what their rules are."""
+    with Network("single") as network, Controller(tmp_path, "pipeline: reactive") as controller:
+        ports = range(20000, 20040)
+        network.send("client", *map(frame, ports))
+        controller.wait_for(lambda: controller.total("redirect_rules") == len(ports))
+        yield network, controller, set(network.rules().splitlines())
+
+
+def test_a_switch_that_starts_again_gets_all_its_rules(failed):
+    network, controller, before = failed
+    for rule in OTHERS:
+        network.add_rule(rule)
+    restart_switch()
+    controller.wait_for(lambda: set(network.rules().splitlines()) == before, 30)
+    controller.wait_for(lambda: controller.total("redirect_rules") == 40)
+
+
+@pytest.mark.timeout(120)
+def test_a_connection_that_is_cut_without_a_word_is_noticed_and_nothing_changes(failed):
+    network, controller, before = failed
+    wire = Wire(controller.openflow)
+    with wire.listener:
+        for rule in OTHERS:
+            network.add_rule(rule)
+        foreign = others(network)
+        target = f"tcp:127.0.0.1:{wire.listener.getsockname()[1]}"
+        run("ovs-vsctl", "set", "controller", "s1", f'target="{target}"')
+        controller.wait_for(lambda: controller.total("reconciled_rules_total", outcome="kept") > 0)
+        kept = controller.total("reconciled_rules_total", outcome="kept")
+        wire.cut.set()
+        controller.wait_for(lambda: controller.total("switch_connected") == 0, 40)
+        assert redirects(network).total() == 40
+        wire.cut.clear()
+        controller.wait_for(lambda: controller.total("switch_connected") == 1, 40)
+        controller.wait_for(lambda: controller.total("redirect_rules") == 40)
+        controller.wait_for(
+            lambda: controller.total("reconciled_rules_total", outcome="kept") > kept
+        )
+        assert set(network.rules().splitlines()) - set(foreign) == before
+        assert others(network) == foreign
+        run("ovs-vsctl", "set-controller", "s1", f"tcp:127.0.0.1:{controller.openflow}")

@@ -12,6 +12,9 @@ FEATURES_REQUEST, FEATURES_REPLY = 5, 6
 PACKET_IN, FLOW_REMOVED, FLOW_MOD = 10, 11, 14
 MULTIPART_REQUEST, MULTIPART_REPLY = 18, 19
 BARRIER_REQUEST, BARRIER_REPLY = 20, 21
+ROLE_REQUEST, ROLE_REPLY = 24, 25
+EQUAL, MASTER, SLAVE = 1, 2, 3  # OFPCR_ROLE_
+NO_GENERATION = (1 << 64) - 1
 FLOW, TABLE, TABLE_FEATURES, PORT_DESC = 1, 3, 12, 13  # OFPMP_
 ADD, DELETE, DELETE_STRICT = 0, 3, 4  # OFPFC_
 NO_BUFFER = 0xFFFFFFFF
@@ -96,6 +99,40 @@ class FlowTable:
         ]  # fmt: skip
 
 
+class Roles:
+    """Which controller a switch obeys: the specification's section 6.3.4.
+
+    Attributes:
+        generation: the greatest generation id so far.
+        master: the connection that claimed to be it last, or None.
+        requests: (role, generation id) so far, refused ones too.
+    """
+
+    def __init__(self, generation=None):
+        self.generation, self.master, self.requests = generation, None, []
+
+    def request(self, connection, role, generation):
+        """Return whether a request is granted, after doing what it says."""
+        self.requests.append((role, generation))
+        if role not in (MASTER, SLAVE):
+            return True
+        if self.generation is not None and generation < self.generation:
+            return False
+        self.generation = generation
+        if role == MASTER:
+            self.master = connection
+        elif self.master is connection:
+            self.master = None
+        connection.role = role
+        return True
+
+    def of(self, connection):
+        """Return the role of a connection now."""
+        if connection.role == MASTER and self.master is not connection:
+            return SLAVE
+        return connection.role
+
+
 class FakeSwitch:
     """Connects to a controller, by TLS where there is a context, and keeps what it is sent.
 
@@ -103,9 +140,13 @@ class FakeSwitch:
         flow_mods: bodies of the flow-mods so far.
         table: its flow entries; another connection may have the same.
         holds: how many entries each of its tables has room for; None: it does not say.
+        roles: whom it obeys; another connection may have the same.
     """
 
-    def __init__(self, address, dp_id=0xA1, patience=60.0, table=None, context=None, holds=None):
+    def __init__(
+        self, address, dp_id=0xA1, patience=60.0, table=None, context=None, holds=None, roles=None
+    ):
+        self.roles, self.role = Roles() if roles is None else roles, EQUAL
         self.dp_id = dp_id
         self.flow_mods = []
         self.table = FlowTable() if table is None else table
@@ -163,6 +204,16 @@ class FakeSwitch:
                 self.send(multipart(wanted, b"".join(counts), xid))
             else:
                 self.send(multipart(wanted, b"", xid))
+        elif kind == ROLE_REQUEST:
+            granted = self.roles.request(self, *struct.unpack("!I4xQ", body))
+            if granted:
+                now = NO_GENERATION if self.roles.generation is None else self.roles.generation
+                self.send(message(ROLE_REPLY, struct.pack("!I4xQ", self.roles.of(self), now), xid))
+            else:  # OFPET_ROLE_REQUEST_FAILED, OFPRRFC_STALE
+                self.send(message(ERROR, struct.pack("!HH", 11, 0) + message(kind, body, xid), xid))
+        elif kind == FLOW_MOD and self.roles.of(self) == SLAVE:
+            # OFPET_BAD_REQUEST, OFPBRC_IS_SLAVE
+            self.send(message(ERROR, struct.pack("!HH", 1, 10) + message(kind, body, xid), xid))
         elif kind == FLOW_MOD and self.refuse:
             self.refuse -= 1
             # OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL, and the beginning of what failed

@@ -20,7 +20,7 @@ from tests.flows.test_snapshot import engine
 from tests.traffic import SECOND, Record, batch, ethernet, udp
 
 C, S = "10.0.0.1", "192.0.2.9"
-RUN, TIME = 77, 1_700_000_000 * SECOND
+RUN, TERM, TIME = 77, 5, 1_700_000_000 * SECOND
 
 
 def saved(ports=(1, 2, 3)):
@@ -39,15 +39,15 @@ def states(data):
 
 def test_what_was_written_is_read():
     flows, _ = saved()
-    read = decode(encode(flows, RUN, TIME))
-    assert (read.run, read.time) == (RUN, TIME)
+    read = decode(encode(flows, RUN, TERM, TIME))
+    assert (read.run, read.term, read.time) == (RUN, TERM, TIME)
     assert read.flows.flows.tobytes() == flows.flows.tobytes()
     assert read.flows.firsts.tobytes() == flows.firsts.tobytes()
 
 
 def test_events_that_follow_are_followed():
     flows, events = saved()
-    data = encode(flows, RUN, TIME)
+    data = encode(flows, RUN, TERM, TIME)
     assert states(data) == [State.PENDING] * 3
     for n in range(3):
         data += encode_events(events[n : n + 1])
@@ -56,7 +56,7 @@ def test_events_that_follow_are_followed():
 
 def test_a_torn_end_is_no_event_and_all_before_it_are():
     flows, events = saved()
-    whole = encode(flows, RUN, TIME) + encode_events(events[:1])
+    whole = encode(flows, RUN, TERM, TIME) + encode_events(events[:1])
     torn = encode_events(events[1:])
     for length in range(len(torn)):
         assert states(whole + torn[:length]).count(State.UNANSWERED) == 1
@@ -68,7 +68,7 @@ def test_a_torn_end_is_no_event_and_all_before_it_are():
 
 def test_a_damaged_file_is_none():
     flows, _ = saved()
-    data = encode(flows, RUN, TIME)
+    data = encode(flows, RUN, TERM, TIME)
     for length in range(len(data)):
         with pytest.raises(DamagedError):
             decode(data[:length])
@@ -80,7 +80,7 @@ def test_a_damaged_file_is_none():
 
 
 def test_another_version_is_said_to_be_one():
-    data = bytearray(encode(saved()[0], RUN, TIME))
+    data = bytearray(encode(saved()[0], RUN, TERM, TIME))
     data[8] ^= 1
     with pytest.raises(DamagedError, match="another version"):
         decode(bytes(data))
@@ -91,13 +91,13 @@ def test_the_file_is_replaced_in_one_step_and_its_owners_alone(tmp_path):
     file = CheckpointFile(tmp_path / "a1.flows")
     assert file.load() is None
     file.append(encode_events(events))  # nothing yet to be added to
-    file.begin(encode(flows, RUN, TIME))
+    file.begin(encode(flows, RUN, TERM, TIME))
     file.append(encode_events(events))
     path = tmp_path / "a1.flows"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert file.size == path.stat().st_size
     assert set(CheckpointFile(path).load().flows.flows["state"]) == {State.UNANSWERED}
-    file.begin(encode(flows, RUN, TIME))
+    file.begin(encode(flows, RUN, TERM, TIME))
     assert set(CheckpointFile(path).load().flows.flows["state"]) == {State.PENDING}
     file.close()
     assert list(tmp_path.iterdir()) == [path]
@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_read_is_ignored_with_a_warning(tmp_path, caplog):
 def test_on_a_full_disk_nothing_stale_is_left_and_it_goes_on_by_itself(small_disk, caplog):
     flows, events = saved()
     file = CheckpointFile(small_disk / "a1.flows")
-    file.begin(encode(flows, RUN, TIME))
+    file.begin(encode(flows, RUN, TERM, TIME))
     hog = small_disk / "hog"
     with hog.open("wb", buffering=0) as full:
         try:
@@ -129,7 +129,7 @@ def test_on_a_full_disk_nothing_stale_is_left_and_it_goes_on_by_itself(small_dis
     assert not (small_disk / "a1.flows").exists()
     assert caplog.text.count("cannot be written: No space left") == 1
     hog.unlink()
-    file.begin(encode(flows, RUN, TIME))
+    file.begin(encode(flows, RUN, TERM, TIME))
     assert file.size
     assert "written again" in caplog.text
     file.close()
@@ -155,8 +155,8 @@ def test_each_switch_has_a_file(tmp_path):
     flows, _ = saved()
     checkpoints = Checkpoints(tmp_path / "c")
     for dp_id, run in ((0xA1, 5), (0xA2, 6)):
-        checkpoints.of(dp_id).begin(encode(flows, run, TIME))
-    assert checkpoints.size == 2 * len(encode(flows, RUN, TIME))
+        checkpoints.of(dp_id).begin(encode(flows, run, TERM, TIME))
+    assert checkpoints.size == 2 * len(encode(flows, RUN, TERM, TIME))
     assert [checkpoints.of(dp_id).load().run for dp_id in (0xA1, 0xA2)] == [5, 6]
     checkpoints.close()
 
@@ -164,4 +164,4 @@ def test_each_switch_has_a_file(tmp_path):
 def test_a_run_number_that_no_clock_reads_is_damage():
     flows, _ = saved()
     with pytest.raises(DamagedError):
-        decode(encode(flows, 1 << 63, TIME))
+        decode(encode(flows, 1 << 63, TERM, TIME))

@@ -125,6 +125,7 @@ def test_a_flow_is_judged_redirected_recovers_and_is_bypassed(start, connect):
     switch = connect(controller)
     switch.receive_until(BARRIER_REQUEST, 2)  # installed, cleaned up
     assert {cookie for cookie, _, _ in switch.rules()} == {COOKIE_PREFIX}
+    assert switch.roles.requests == [], "there is one controller"
     switch.send(candidate(udp(C, S)))
     switch.receive_until(BARRIER_REQUEST)
     cookie, table, _ = switch.rules()[-1]
@@ -223,7 +224,7 @@ def test_a_switch_that_comes_back_with_its_rules_keeps_them(start, connect):
     again.receive_until(BARRIER_REQUEST)
     assert len(again.table.entries) == len(before) + 1  # a redirect less, two bypasses more
     outcomes = 'reconciled_rules_total{{dp_id="00000000000000a1",outcome="{}"}}'
-    assert controller.value(outcomes.format("kept")) == len(before)
+    controller.eventually(outcomes.format("kept"), len(before))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

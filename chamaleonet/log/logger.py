@@ -120,7 +120,10 @@ class Logger:
             )
             stack.callback(self._store.close)
             self._collector = self._new_collector(config, decoder)
-            self._reader = VerdictReader(endpoint, self._wake, position=self._store.position)
+            others = [Endpoint(other, config.stream.tls) for other in config.stream.others]
+            self._reader = VerdictReader(
+                endpoint, self._wake, others=others, position=self._store.position
+            )
             stack.callback(self._reader.close)
             self._closing = stack.pop_all()
         self._started = True

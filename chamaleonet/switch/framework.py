@@ -190,6 +190,12 @@ def error_text(message: Any) -> str:
     return f"{kind}, {ofproto.ofp_error_code_to_str(message.type, message.code)}"
 
 
+def is_slave_error(message: Any) -> bool:
+    """Tell whether an error message says that we are a SLAVE and may not do that."""
+    slave = ofproto.OFPET_BAD_REQUEST, ofproto.OFPBRC_IS_SLAVE
+    return (message.type, message.code) == slave
+
+
 # Connections.
 
 # Of the processor's time, ten times what an honest message takes.

@@ -13,7 +13,7 @@ import numpy as np
 
 from chamaleonet.config import datapath_text
 from chamaleonet.flows.engine import Engine, Output, Settings
-from chamaleonet.flows.records import CAPTURED, Quality, Role
+from chamaleonet.flows.records import CAPTURED, Direction, Quality, Role
 from chamaleonet.flows.records import Change as FlowChange
 from chamaleonet.flows.transitions import HEALTHY, State
 from chamaleonet.metrics import Total
@@ -92,7 +92,8 @@ class Probe:
         self.rulebook = Rulebook(self.pipeline.static_rules())
         self.capacity = Capacity((switch.tables.redirect, switch.tables.filter))
         self._refusals = Refusals(switch.name)
-        self._now = 0
+        self._now = self._unsure_until = 0
+        self._timeout = config.timeout
         self.packet_ins = PacketInBuffer()
         self._packet_ins_received = 0
         self.engine = new_judge(
@@ -129,6 +130,7 @@ class Probe:
         assert isinstance(self.engine, Engine)  # processes of their own cannot be told
         self.engine.set_timeout(timeout)
         self._sight.set_timeout(timeout)
+        self._timeout = timeout
 
     # Packets and time.
 
@@ -153,6 +155,10 @@ class Probe:
     def advance(self, now: int) -> None:
         """Let time pass: what is due is judged, and rules are fitted into their budget."""
         self._now = now
+        if self._unsure_until and now >= self._unsure_until:
+            self._unsure_until = 0
+            for direction in Direction:
+                self.qualities.hold("restart", direction, Quality.SOUND)
         self._take(self.engine.advance(now))
         self.rulebook.apply(self.redirects.advance(now))
 
@@ -169,11 +175,15 @@ class Probe:
         """Return copies of the live flows, at most so many."""
         return self.engine.snapshot(most)
 
-    def restore(self, flows: Snapshot) -> int:
+    def restore(self, flows: Snapshot, now: int) -> int:
         """Go on with the flows of an earlier controller; return how many there was room for.
 
-        Their rules are wanted again; those that the switch has already will stay untouched.
+        Their rules are wanted again; those that the switch has already will stay untouched. For a
+        while a late reply to a request that nobody saw may come, and look like a request.
         """
+        self._unsure_until = now + 2 * self._timeout
+        for direction in Direction:
+            self.qualities.hold("restart", direction, Quality.DEGRADED)
         events = self.engine.restore(flows)
         nothing = np.empty(0, CAPTURED), np.empty(0, np.uint8)
         self.rulebook.apply(self._changes(Output(events, *nothing)))

@@ -279,3 +279,26 @@ def test_another_judge_can_take_the_engines_place():
     assert asked.pop("settings").max_flows == 77
     assert asked["packets"]
     assert State.UNANSWERED in asked["judged"]
+
+
+def test_flows_that_are_gone_on_with_want_their_rules_and_verdicts_are_degraded_for_a_while(played):
+    played.receive(udp(C, S))
+    played.wait(4)
+    wanted = {(rule.place, rule.actions) for rule in played.rules}
+    flows = played.probe.snapshot(10)
+    follower = PlayedProbe(played.probe.switch.pipeline)
+    follower.now = played.now
+    assert follower.probe.restore(flows, follower.now) == 1
+    follower.connect()
+    assert {(rule.place, rule.actions) for rule in follower.rules} == wanted
+
+    def quality(port):
+        follower.receive(udp(C, S, sport=port))
+        follower.wait(4)
+        (flow,) = (f for f in follower.probe.engine.live_flows((State.UNANSWERED,))
+                   if f["ports"] >> 16 == port)  # fmt: skip
+        return Quality(flow["quality"])
+
+    assert quality(1) is Quality.DEGRADED
+    follower.wait(3)
+    assert quality(2) is Quality.SOUND

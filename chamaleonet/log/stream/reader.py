@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from ssl import SSLError
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from chamaleonet.log.stream.position import Position
 from chamaleonet.log.tally import COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from numpy.typing import NDArray
@@ -86,6 +86,7 @@ class VerdictReader:
 
     Args:
         endpoint: where the producer listens.
+        others: where it may listen instead: they are tried in turn.
         on_message: called, in that thread, after a message was queued.
         acknowledges: whether every record is wanted, each once; there can be but one such
             consumer. Without it this is a follower: it gets what happens while it is connected.
@@ -111,6 +112,7 @@ class VerdictReader:
         endpoint: Endpoint,
         on_message: Callable[[], None] = lambda: None,
         *,
+        others: Sequence[Endpoint] = (),
         acknowledges: bool = True,
         position: Position | None = None,
         name: str = f"chamaleonet {__version__}",
@@ -120,7 +122,7 @@ class VerdictReader:
         self.messages: queue.Queue[Message] = queue.Queue(capacity)
         self.refused: Counter[str] = Counter()
         self.connected = False
-        self._endpoint = endpoint
+        self._endpoints = deque((endpoint, *others))
         self._on_message = on_message
         self._acknowledges = acknowledges
         self._name = name
@@ -151,13 +153,15 @@ class VerdictReader:
 
     def _run_thread(self) -> None:
         while not self._stop.is_set():
+            endpoint = self._endpoints[0]
+            self._endpoints.rotate(-1)
             try:
-                connection = self._endpoint.connect(_HANDSHAKE_SECONDS)
+                connection = endpoint.connect(_HANDSHAKE_SECONDS)
             except OSError:  # nobody listens yet, or any more
                 self._stop.wait(self._retry)
                 continue
             try:
-                self._talk(connection)
+                self._talk(connection, endpoint)
             except SSLError:
                 self.refused["stream_connection"] += 1
             except MessageError as error:
@@ -169,10 +173,9 @@ class VerdictReader:
                 connection.close()
             self._stop.wait(self._retry)
 
-    def _talk(self, connection: socket) -> None:
+    def _talk(self, connection: socket, endpoint: Endpoint) -> None:
         until = time.monotonic() + _HANDSHAKE_SECONDS
-        tcp = self._endpoint.path is None
-        host = self._endpoint.host_and_port[0] if tcp else None
+        host = endpoint.host_and_port[0] if endpoint.path is None else None
         channel = Channel(
             handshake(connection, self._context, until, server_hostname=host), FROM_CONTROLLER
         )

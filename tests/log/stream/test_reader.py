@@ -262,3 +262,16 @@ def test_a_stalled_producer_is_left(address, listener, monkeypatch):
             while reader.connected:  # what is acknowledged is not read
                 seq += 1
                 reader.acknowledge(Position(1, seq))
+
+
+def test_of_several_producers_it_hears_the_one_that_speaks(address, listener, tmp_path):
+    silent = Endpoint(f"unix:{tmp_path}/silent")
+    with consumer(silent, others=[address]) as reader:
+        with Producer(listener, run=1) as first:
+            first.tell(1, 1)
+            assert [message.kind for message in take(reader, 2)] == ["hello", "flow"]
+        with silent.listen() as other:
+            other.settimeout(20)
+            with Producer(other, run=2) as second:
+                second.tell(2, 1)
+                assert [message.run for message in take(reader, 2)] == [2, 0]
