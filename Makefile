@@ -39,6 +39,7 @@ bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/install-packages argus-server argus-client
 	-$(BIN)/pip install --quiet '.[bench]'
 	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.floods
 	deploy/as-root $(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.scaling
 	deploy/as-root $(BIN)/python -m benchmarks.logger

@@ -59,7 +59,7 @@ def test_a_copy_is_made_while_the_connections_state_is_known():
     committing = [
         rule.actions for rule in rules() if any(isinstance(a, Commit) for a in rule.actions)
     ]
-    assert len(committing) == 4
+    assert len(committing) == 6
     assert all([*map(type, actions)] == [Resubmit, Commit] for actions in committing)
 
 
