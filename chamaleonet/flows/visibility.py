@@ -3,9 +3,10 @@
 A dead mirror port, asymmetric routing or a full ring make everything look unanswered. That is told
 from failures by who is affected, interval by interval and group by group (sights.py):
 
-* *answered_share*: among distinct clients that ask, distinct servers that are asked, and answers
-  per second, all three fall below a part of what is usual there. A client that scans or a server
-  that is down touches one of them, and a flood with forged sources leaves the answers there.
+* *answered_share*: the share of clients that are answered on half of their flows or more, that of
+  servers that answer so, and the answers per second all fall below a part of what is usual there. A
+  client that scans or a server that is down touches one of them, and a flood with forged sources
+  leaves the answers there.
 * *one_way*: as before, and not one answer is left; or, before anything is known to be usual, many
   clients inside ask many servers and nobody is ever heard; or responses come from many addresses
   outside that nothing was seen to ask, while nothing is seen the other way at all.
