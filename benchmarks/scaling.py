@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUNDS = 3
-FLOWS = 500_000
+FLOWS = 400_000
 MIXES = {10**9: "none", 1000: "1 in 1000", 100: "1 in 100"}
 SIZE = 74
 STEP = 5_000  # ns from flow to flow
