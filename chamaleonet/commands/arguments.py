@@ -99,7 +99,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
         from chamaleonet import config
 
         loaded = config.load(options.config)
-        settings = {field.name: getattr(loaded, field.name) for field in fields(Settings)}
+        # What is for switches alone, such as shedding, has no key of its own name.
+        shared = {field.name for field in fields(Settings)} & set(config.Config.model_fields)
+        settings = {name: getattr(loaded, name) for name in shared}
     for name in ("internal", "timeout", "idle_timeout", "max_flows"):
         if (value := getattr(options, name)) is not None:
             settings[name] = tuple(value) if name == "internal" else value
