@@ -17,11 +17,11 @@ def lab(request, tmp_path):
     authority = make_authority(tmp_path, "ca")
     own = make_certificate(tmp_path, "controller", authority)
     tls = f", tls: {{certificate: {own.certificate}, key: {own.key}, ca: {own.ca}}}"
-    controller = Controller(tmp_path, "pipeline: conntrack, certificate: s1", tls=tls)
-    if request.param == "ryu":
-        controller.command[0] = str(PYTHON)
-        controller.environment = {"CHAMALEONET_FRAMEWORK": "ryu"}
     with Network("single") as network:
+        controller = Controller(tmp_path, "pipeline: conntrack, certificate: s1", tls=tls)
+        if request.param == "ryu":
+            controller.command[0] = str(PYTHON)
+            controller.environment = {"CHAMALEONET_FRAMEWORK": "ryu"}
         try:
             yield network, controller, authority
         finally:

@@ -115,7 +115,7 @@ def test_a_configuration_without_switches_is_refused():
 
 
 def test_processes_that_judge_cannot_be_told_of_another_timeout():
-    candidates = {"port": 3, "interface": "cand0", "detectors": 2}
+    candidates = {"port": 3, "interface": "cand0", "detectors": 1}
     switch = SWITCH | {"candidates": candidates}
     with pytest.raises(UserError, match="needs a restart of the controller: timeout"):
         compare(config(switch), config(switch, timeout="1s"))

@@ -12,6 +12,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -205,6 +206,7 @@ _PARSE_TURNS = 3  # one may be the garbage collector's
 # A connection is dead when a switch leaves so many echo requests unanswered: some 8 s after a cut.
 _ECHO_SECONDS, _MOST_UNANSWERED = 2.0, 3
 _BACKLOG = 128  # connections that wait to be accepted
+_TELL_SECONDS = 10.0  # from one line about that to the next
 _listener: Any = None
 
 
@@ -288,11 +290,14 @@ def connect_by(enter: Callable[[Any, Any], None], listening: Callable[[], None])
 def _accept(enter: Callable[[Any, Any], None], listening: Callable[[], None]) -> None:
     _listener.listen(_BACKLOG)
     listening()
+    told = -_TELL_SECONDS
     while True:
         try:
             connection, address = _listener.accept()
         except OSError as error:  # it is gone again, or there are too many open files
-            logging.getLogger(__name__).error("openflow: %s", error)
+            if time.monotonic() - told >= _TELL_SECONDS:
+                told = time.monotonic()
+                logging.getLogger(__name__).error("openflow: cannot accept: %s", error)
             hub.sleep(0.1)
             continue
         hub.spawn(enter, connection, address)

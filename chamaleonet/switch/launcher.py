@@ -16,7 +16,7 @@ from chamaleonet.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chamaleonet.config import Endpoint
+    from chamaleonet.config import Endpoint, OpenFlow
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def run(path: Path) -> int:
     os.environ[CONFIG_VARIABLE] = str(path)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger(framework.NAME).setLevel(logging.WARNING)
-    if openflow.tls is None and not ip_address(openflow.listen.host).is_loopback:
+    if is_open(openflow):
         log.warning(
             "openflow: without tls, whoever reaches %s can speak as a switch", openflow.listen
         )
@@ -74,6 +74,11 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def is_open(openflow: OpenFlow) -> bool:
+    """Tell whether others than this machine's processes can speak as a switch."""
+    return openflow.tls is None and not ip_address(openflow.listen.host).is_loopback
 
 
 def _bind(at: Endpoint) -> socket.socket:

@@ -118,7 +118,7 @@ class Meters:
         switch: the switch's part of the configuration.
         qualities: told that verdicts are degraded while packet-ins are held back: a first reply or
             an ICMP error may be among them.
-        timeout: how long a packet-in that was held back may matter, ns.
+        timeout: how long a packet-in that was held back may matter, ns; may be changed later.
 
     Attributes:
         dropped: packet-ins that were held back, as far as the switch has told.
@@ -130,7 +130,7 @@ class Meters:
         self._name = switch.name
         self._meters = meters_of(switch)
         self._numbers = frozenset(meter.number for meter in self._meters)
-        self._qualities, self._timeout = qualities, timeout
+        self._qualities, self.timeout = qualities, timeout
         self._next_xid: Callable[[], int] | None = None
         self._adds: set[int] = set()  # transaction ids on this connection
         self._changes: set[int] = set()
@@ -185,7 +185,7 @@ class Meters:
         """Return the question for what was held back, about once a second."""
         if now < self._ask_at or not self._meters or self._refused:
             return b""
-        self._ask_at = now + min(_POLL, self._timeout // 2)  # verdicts are to know of losses
+        self._ask_at = now + min(_POLL, self.timeout // 2)  # verdicts are to know of losses
         return self._ask()
 
     def _ask(self) -> bytes:
@@ -211,7 +211,7 @@ class Meters:
         self.dropped += dropped_now
         self.lost += lost_now
         if dropped_now or lost_now:
-            self._degraded_until = now + self._timeout
+            self._degraded_until = now + self.timeout
         self.is_dropping = now < self._degraded_until
         quality = Quality.DEGRADED if self.is_dropping else Quality.SOUND
         for direction in Direction:

@@ -131,6 +131,7 @@ class Probe:
         self.engine.set_timeout(timeout)
         self._sight.set_timeout(timeout)
         self._timeout = timeout
+        self.meters.timeout = timeout
 
     # Packets and time.
 
