@@ -183,6 +183,10 @@ SWITCH = [
         "What a switch that connects has of our rules, and what was changed.",
     ),
     Panel(
+        "Shedding", {"{{dp_id}}": gauge("shedding")},
+        "1 while flows are lost to a flood: verdicts are degraded meanwhile.", bad=1,
+    ),
+    Panel(
         "Saved flows", {"": gauge("checkpoint_bytes")},
         "What the next controller goes on with; 0 where nothing is saved.", "bytes",
     ),
