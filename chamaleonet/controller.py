@@ -194,8 +194,9 @@ class Controller(framework.App):  # type: ignore[misc]
         else:
             assert self._checkpoints is not None
             self._standby = Standby(
-                self.config.high_availability, self._checkpoints, self._watches, self._generation
-            )
+                self.config.high_availability, self._checkpoints,
+                lambda: list(self._watches), self._generation,
+            )  # fmt: skip
         self._watchdog = servicemanager.Watchdog()
         self._stop_metrics = metrics.serve(registry, self.config.metrics.controller)
         control = self.config.control_socket if framework.is_exclusive() else None
@@ -361,7 +362,8 @@ class Controller(framework.App):  # type: ignore[misc]
             elif time.monotonic() - self._asked_roles >= _ROLE_SECONDS:
                 self._asked_roles = time.monotonic()
                 for watch in self._watches.values():
-                    watch.say(watch.role.ask() if watch.role is not None else b"")
+                    if watch.role is not None and framework.has_room(watch.datapath):
+                        watch.say(watch.role.ask())
             return
         if term is None:
             return

@@ -20,7 +20,7 @@ from chamaleonet.errors import UserError
 from chamaleonet.log.stream.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from chamaleonet.checkpoint import Checkpoints
@@ -36,7 +36,7 @@ class Standby:
     Args:
         settings: of the configuration.
         checkpoints: where the other node's flows go while that one is master.
-        datapaths: the ids of the switches.
+        datapaths: returns the ids of the switches.
         generation: returns the greatest generation id that a switch has told of, or 0.
 
     Attributes:
@@ -50,11 +50,11 @@ class Standby:
         self,
         settings: HighAvailability,
         checkpoints: Checkpoints,
-        datapaths: Iterable[int],
+        datapaths: Callable[[], list[int]],
         generation: Callable[[], int],
     ) -> None:
         self.is_master = False
-        self._checkpoints, self._datapaths = checkpoints, frozenset(datapaths)
+        self._checkpoints, self._datapaths = checkpoints, datapaths
         self._generation = generation
         self._priority = settings.priority.value if settings.priority is not None else 0
         self._reader = FeedReader(Endpoint(settings.peer, settings.tls), self._take)
@@ -122,12 +122,12 @@ class Standby:
             return []
         return [
             pack(Frame.BEGIN, datapath_id, data)
-            for datapath_id in self._datapaths
+            for datapath_id in self._datapaths()
             if (data := self._checkpoints.of(datapath_id).read())
         ]
 
     def _take(self, kind: Frame, datapath_id: int, data: bytes) -> None:
-        if self.is_master or datapath_id not in self._datapaths:
+        if self.is_master or datapath_id not in self._datapaths():
             return
         file = self._checkpoints.of(datapath_id)
         if kind is Frame.BEGIN:

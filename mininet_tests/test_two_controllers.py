@@ -109,8 +109,8 @@ def test_the_standby_takes_over_and_nothing_is_lost_or_told_twice(tmp_path, requ
                 for rule in OTHERS:  # Open vSwitch flushes its tables when it gets a controller
                     network.add_rule(rule)
                 foreign = others(network)
-                # Whoever is master dies three times, and comes back to find the other one so.
-                for _ in range(3):
+                # Whoever is master dies twice, and comes back to find the other one so.
+                for _ in range(2):
                     master, standby = (a, b) if a.is_master else (b, a)
                     assert not standby.is_master
                     traffic.go()
@@ -150,6 +150,6 @@ def test_the_standby_takes_over_and_nothing_is_lost_or_told_twice(tmp_path, requ
                 if logger is not None:
                     logger.kill()
         times = logged(log)
-        assert len(told) > 30
+        assert len(told) > 20
         assert [flow for flow, n in times.items() if n > 1] == []
         assert told - set(times) == set()
