@@ -12,37 +12,25 @@ import functools
 import logging
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numpy as np
-
-from chamaleonet import checkpoint, metrics, servicemanager
 from chamaleonet import config as configuration
-from chamaleonet.capture.ring import Ring
+from chamaleonet import metrics, servicemanager
 from chamaleonet.checkpoint import Checkpoints
 from chamaleonet.control import Control
-from chamaleonet.detectors.counts import DetectorCounts
-from chamaleonet.detectors.detectors import Detectors
-from chamaleonet.election.feed import Frame
 from chamaleonet.errors import UserError
-from chamaleonet.flows.concentration import Concentration
-from chamaleonet.flows.records import MARK_RESTORED, ended_flows
-from chamaleonet.log.stream.endpoint import Endpoint
-from chamaleonet.log.stream.producer import VerdictStream
-from chamaleonet.log.stream.selection import LOGGED
-from chamaleonet.log.stream.spool import Spool
-from chamaleonet.log.tally import Tally
+from chamaleonet.mastership import Mastership
 from chamaleonet.reload import compare
 from chamaleonet.standby import Standby
 from chamaleonet.switch import framework, tracker
 from chamaleonet.switch.gate import Gate
 from chamaleonet.switch.launcher import CONFIG_VARIABLE
-from chamaleonet.switch.probe import Probe, warm_up
+from chamaleonet.switch.probe import warm_up
 from chamaleonet.switch.role import Role, Standing
 from chamaleonet.switch.rules import Cookie
 from chamaleonet.tls import server_context
+from chamaleonet.watch import Watch, new_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +38,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from chamaleonet.checkpoint import CheckpointFile
     from chamaleonet.config import Config, Switch
     from chamaleonet.flows.engine import Output
     from chamaleonet.reload import Plan
@@ -59,11 +46,7 @@ log = logging.getLogger(__name__)
 
 _TICK = 0.005  # s
 _ROLE_SECONDS = 1.0  # from one question to the next whether a switch still takes us for the master
-_COUNT_SECONDS = 60.0  # from one telling of healthy flows to the next
-# A candidate may be so long on its way to us; a deadline is judged only after that.
-_RETIRE = 5  # ms that the ring keeps a block which is not full
-_RING_LAG = (_RETIRE + 10) * 10**6  # ns
-_PACKET_IN_LAG = 5 * 10**6  # ns
+_PATIENCE = 3.0  # s that consumers of the stream have, at the end, to take what waits
 
 
 Handler = TypeVar("Handler", bound="Callable[..., None]")
@@ -83,73 +66,6 @@ def fatal(handler: Handler) -> Handler:
             app.failed = True
 
     return cast("Handler", guarded)
-
-
-@dataclass(slots=True)
-class _Watch:
-    """A configured switch, its candidate port, and its connection while there is one."""
-
-    probe: Probe
-    ring: Ring | Detectors | None
-    dropped: metrics.Total
-    checkpoint: CheckpointFile | None
-    detector_counts: DetectorCounts | None = None
-    datapath: Any = None
-    role: Role | None = None  # at this connection, where there is an election
-
-    def tick(self, now: int) -> None:
-        """Judge what has come, then let time pass."""
-        lag = _PACKET_IN_LAG
-        if self.ring is not None:
-            lag = _RING_LAG
-            for batch in self.ring.batches():
-                self.probe.judge(batch)
-        self.probe.judge_packet_ins()
-        # Before deadlines are judged: it may tell what silence is worth.
-        self.probe.look(0 if self.ring is None else self.ring.dropped, now)
-        self.probe.advance(now - lag)
-        self.send()
-
-    def let_pass(self) -> None:
-        """Pass over what has come: another controller judges it."""
-        if self.ring is not None:
-            for _ in self.ring.batches():
-                pass
-
-    def next_xid(self) -> int:
-        """Return a transaction id of the present connection."""
-        return framework.next_xid(self.datapath)
-
-    def say(self, message: bytes) -> None:
-        """Send what a conversation goes on with; a switch that does not take it is left."""
-        if message and self.datapath is not None and not framework.send(self.datapath, message):
-            self.datapath.close()
-
-    def send(self) -> None:
-        """Send what the rulebook wants in the switch."""
-        # Nobody may wait for one switch: what it has no room for is sent later.
-        datapath = self.datapath
-        if (
-            datapath is not None
-            and framework.has_room(datapath)
-            and (message := self.probe.flush())
-        ):
-            framework.send(datapath, message)
-
-    def end(self) -> None:
-        """Close what was opened for it."""
-        if self.ring is not None:
-            self.ring.close()
-        if self.datapath is not None:
-            self.datapath.close()
-
-    def scrape(self) -> None:
-        """Bring the metrics up to date."""
-        self.probe.scrape()
-        if self.ring is not None:
-            self.dropped.follow(self.ring.dropped)
-        if self.detector_counts is not None:
-            self.detector_counts.scrape()
 
 
 def _tls_of(config: Config) -> SSLContext | None:
@@ -178,16 +94,11 @@ class Controller(framework.App):  # type: ignore[misc]
         metrics.BeforeScrape(registry, self._scrape)
         self.metrics = metrics.ControllerMetrics(registry)
         self.failed = False
-        self._stream_losses = metrics.Totals(self.metrics.dropped)
-        self._concentration = Concentration()
         saved = self.config.checkpoint
         self._checkpoints = Checkpoints(saved.directory) if saved is not None else None
-        self._saved = 0.0
+        self._mastership: Mastership | None = None  # while we are the master
         self._watches = {switch.dp_id: self._watch(switch) for switch in self.config.switches}
-        self._term: int | None = None  # in which we are master; 0 where there is no election
-        self._stream: VerdictStream | None = None  # while we are
-        self._tally: Tally | None = None
-        self._asked_roles = self._counted = 0.0
+        self._asked_roles = 0.0
         self._standby: Standby | None = None
         if self.config.high_availability is None:
             self._begin(0)
@@ -217,80 +128,24 @@ class Controller(framework.App):  # type: ignore[misc]
             tls=context,
         )
 
-    def _watch(self, switch: Switch) -> _Watch:
-        dropped = metrics.Total(self.metrics.dropped.labels("ring_full").inc)
+    def _watch(self, switch: Switch) -> Watch:
         saved = self._checkpoints.of(switch.dp_id) if self._checkpoints is not None else None
-        tell = functools.partial(self._tell, switch.dp_id, saved)
-        candidates = switch.candidates
-        if candidates.interface is None or not candidates.detectors:
-            probe = Probe(self.config, switch, tell, self.metrics)
-            ring = Ring(candidates.interface, retire=_RETIRE) if candidates.interface else None
-            return _Watch(probe, ring, dropped, saved)
-        detectors = functools.partial(
-            Detectors, switch.name, candidates.interface, candidates.detectors, switch.snaplen,
-            _RETIRE, _RING_LAG, self._send_counts,
-        )  # fmt: skip
-        probe = Probe(self.config, switch, tell, self.metrics, detectors)
-        assert isinstance(probe.engine, Detectors)
-        counts = DetectorCounts(
-            probe.engine, self.metrics, configuration.datapath_text(switch.dp_id)
-        )
-        return _Watch(probe, probe.engine, dropped, saved, counts)
 
-    def _send_counts(self, counts: NDArray[Any]) -> None:
-        assert self._stream is not None
-        self._stream.send_counts(counts)
+        def tell(output: Output) -> None:
+            assert self._mastership is not None  # else nothing is judged
+            self._mastership.tell(switch.dp_id, saved, output)
+
+        def send_counts(counts: NDArray[Any]) -> None:
+            assert self._mastership is not None
+            self._mastership.send_counts(counts)
+
+        return new_watch(self.config, switch, saved, self.metrics, tell, send_counts)
 
     def _begin(self, term: int) -> None:
-        """Begin to be master, with what the one before has left."""
-        self._term = term
-        after = self._restore()
-        stream = self.config.stream
-        spool = stream.spool
-        self._stream = VerdictStream(
-            Endpoint(stream.address, stream.tls, stream.group),
-            self._erroneous,
-            erroneous=self.config.capture,
-            capacity=stream.queue,
-            spool=Spool(spool.directory, spool.size, after=after) if spool is not None else None,
-            after=after,
+        """Begin to be master; 0 is the term of whoever has no other beside him."""
+        self._mastership = Mastership(
+            self.config, lambda: self._watches, self.metrics, self._standby, term
         )
-        if self.config.logger.healthy:
-            self._tally = Tally(self._stream.send_counts)
-        self._counted = time.monotonic()
-        self._save()
-
-    def _restore(self) -> int:
-        """Go on with what an earlier controller left; return the run of the stream that told it."""
-        after = 0
-        for watch in self._watches.values():
-            saved = watch.checkpoint.load() if watch.checkpoint is not None else None
-            if saved is None:
-                continue
-            after = max(after, saved.run)
-            if watch.role is not None and (watch.role.generation or 0) > saved.term:
-                # Whoever was master since told of these flows what we do not know.
-                log.warning("%s: what is saved is out of date", watch.probe.switch.name)
-            else:
-                flows = watch.probe.restore(saved.flows, time.time_ns())
-                self.metrics.restored_flows.inc(flows)
-                log.info("%s: goes on with %d flows", watch.probe.switch.name, flows)
-        return after
-
-    def _save(self) -> None:
-        """Save all flows, so that a controller after this one can go on with them."""
-        if self.config.checkpoint is None or self._stream is None or self._term is None:
-            return
-        self._saved = time.monotonic()
-        now = time.time_ns()
-        for dp_id, watch in self._watches.items():
-            if watch.checkpoint is not None:
-                flows = watch.probe.snapshot(self.config.checkpoint.flows)
-                data = checkpoint.encode(flows, self._stream.run, self._term, now)
-                watch.checkpoint.begin(data)
-                if self._standby is not None:
-                    self._standby.tell(Frame.BEGIN, dp_id, data)
-        self.metrics.checkpoint_time.set(now / 1e9)
 
     def start(self) -> None:
         """Begin to tick; called by the framework."""
@@ -306,18 +161,17 @@ class Controller(framework.App):  # type: ignore[misc]
         servicemanager.notify("STOPPING=1")
         if self._control is not None:
             self._control.close()
-        if not self.failed:
-            self._save()
+        if not self.failed and self._mastership is not None:
+            self._mastership.save()
         for watch in self._watches.values():
             if self._checkpoints is None:
                 watch.probe.finish()
             if watch.ring is not None:
                 watch.ring.close()
-        if self._tally is not None:
-            self._tally.flush()
-        if self._stream is not None:
+        if self._mastership is not None:
             # Where there is a new master already, it has the last word.
-            self._stream.close(0.0 if self.failed and self._standby is not None else 3.0)
+            outdated = self.failed and self._standby is not None
+            self._mastership.close(patience=0.0 if outdated else _PATIENCE)
         if self._standby is not None:
             self._standby.close(resign=not self.failed)
         if self._checkpoints is not None:
@@ -334,18 +188,13 @@ class Controller(framework.App):  # type: ignore[misc]
         self._watchdog.feed(time.monotonic())
         if self._standby is not None:
             self._heed(self._standby)
-        if self._stream is None:
-            for watch in self._watches.values():
-                watch.let_pass()
-            return
         for watch in self._watches.values():
-            watch.tick(time.time_ns())
-        if self._tally is not None and time.monotonic() - self._counted >= _COUNT_SECONDS:
-            self._counted = time.monotonic()
-            self._tally.flush()
-        saved = self.config.checkpoint
-        if saved is not None and time.monotonic() - self._saved >= saved.interval / 1e9:
-            self._save()
+            if self._mastership is None:
+                watch.let_pass()
+            else:
+                watch.tick(time.time_ns())
+        if self._mastership is not None:
+            self._mastership.tick()
 
     # The election.
 
@@ -356,7 +205,7 @@ class Controller(framework.App):  # type: ignore[misc]
     def _heed(self, standby: Standby) -> None:
         """Take over when we are elected, stand back when we are so no longer."""
         term = standby.term
-        if self._term is not None:
+        if self._mastership is not None:
             if term is None:
                 self._stand_back("its lease could not be renewed")
             elif time.monotonic() - self._asked_roles >= _ROLE_SECONDS:
@@ -390,39 +239,17 @@ class Controller(framework.App):  # type: ignore[misc]
         was = watch.role.standing
         watch.say(watch.role.on_reply(event.msg.role, event.msg.generation_id))
         now = watch.role.standing
-        if now is was or self._term is None:
+        if now is was or self._mastership is None:
             return
         if now is Standing.MASTER:
             watch.say(watch.probe.connect(watch.next_xid))
         elif was is Standing.MASTER:
             self._stand_back(f"{watch.probe.switch.name} has another one")
 
-    def _tell(self, dp_id: int, saved: CheckpointFile | None, output: Output) -> None:
-        assert self._stream is not None
-        if saved is not None and len(output.events):  # before anybody knows of it
-            data = checkpoint.encode_events(output.events)
-            saved.append(data)
-            if self._standby is not None:
-                self._standby.tell(Frame.APPEND, dp_id, data)
-        self._stream.send(output.events, output.packets, output.data)
-        self._concentration.add(output.events, time.time_ns())
-        if self._tally is not None:
-            self._tally.write(ended_flows(output.events))
-
-    def _erroneous(self) -> NDArray[Any]:
-        """Return what is erroneous, and what an earlier controller told of and still lives."""
-        engines = (watch.probe.engine for watch in self._watches.values())
-        flows = np.concatenate([engine.live_flows(LOGGED) for engine in engines])
-        restored = flows["marks"] & MARK_RESTORED != 0
-        told: NDArray[Any] = flows[restored | np.isin(flows["state"], self.config.capture)]
-        return told
-
     def _scrape(self) -> None:
         engines = [watch.probe.engine for watch in self._watches.values()]
         self.metrics.pending_flows.set(sum(engine.pending_flows for engine in engines))
         self.metrics.tracked_flows.set(sum(engine.tracked_flows for engine in engines))
-        for direction, share in self._concentration.shares().items():
-            self.metrics.top_host.labels(direction.label).set(share)
         for dp_id, watch in self._watches.items():
             dp_text = configuration.datapath_text(dp_id)
             self.metrics.switch_connected.labels(dp_text).set(watch.datapath is not None)
@@ -432,14 +259,9 @@ class Controller(framework.App):  # type: ignore[misc]
             watch.scrape()
         if self._checkpoints is not None:
             self.metrics.checkpoint_bytes.set(self._checkpoints.size)
-        self.metrics.master.set(self._term is not None)
-        if self._stream is None:
-            return
-        self.metrics.logger_queue.set(self._stream.queued)
-        self.metrics.logger_spool.set(self._stream.spooled)
-        self.metrics.logger_spool_bytes.set(self._stream.spool_bytes)
-        self._stream_losses.follow(self._stream.dropped)
-        self._stream_losses.follow(self._stream.refused)
+        self.metrics.master.set(self._mastership is not None)
+        if self._mastership is not None:
+            self._mastership.scrape()
 
     # Reading the configuration again.
 
@@ -528,8 +350,8 @@ class Controller(framework.App):  # type: ignore[misc]
                 watch.say(watch.probe.connect(watch.next_xid))
             else:
                 watch.role = Role(watch.next_xid)
-                claim = watch.role.ask() if self._term is None else watch.role.claim(self._term)
-                watch.say(claim)
+                master = self._mastership
+                watch.say(watch.role.ask() if master is None else watch.role.claim(master.term))
             log.info("%s: connected", watch.probe.switch.name)
             switch, idle_timeout = watch.probe.switch, self.config.idle_timeout
             framework.hub.spawn(tracker.configure, switch.conntrack, idle_timeout)
@@ -538,7 +360,7 @@ class Controller(framework.App):  # type: ignore[misc]
             watch.probe.disconnect()
             log.warning("%s: disconnected", watch.probe.switch.name)
 
-    def _watch_of(self, event: Any) -> _Watch | None:
+    def _watch_of(self, event: Any) -> Watch | None:
         watch = self._watches.get(event.msg.datapath.id)
         return watch if watch is not None and watch.datapath is event.msg.datapath else None
 
@@ -577,7 +399,7 @@ class Controller(framework.App):  # type: ignore[misc]
             if watch.role is not None and (
                 framework.is_slave_error(event.msg) or watch.role.is_claim(event.msg.xid)
             ):
-                if self._term is not None:
+                if self._mastership is not None:
                     why = framework.error_text(event.msg)
                     self._stand_back(f"{watch.probe.switch.name} has a newer one: {why}")
                 return
@@ -587,7 +409,7 @@ class Controller(framework.App):  # type: ignore[misc]
     @fatal
     def _on_packet_in(self, datapath: Any, message: framework.PacketIn) -> None:
         watch = self._watches.get(datapath.id)
-        if watch is not None and self._stream is not None:
+        if watch is not None and self._mastership is not None:
             watch.probe.packet_in(message.data, message.total_length, time.time_ns())
 
     @fatal

@@ -13,7 +13,7 @@ from tests.test_controller import free_port
 
 UNITS = {
     "seconds", "bytes", "total", "info", "packets", "flows", "rules", "records", "files",
-    "connected", "full", "ratio", "detectors", "prefixes", "shedding", "connections",
+    "connected", "master", "full", "ratio", "detectors", "prefixes", "shedding", "connections",
 }  # fmt: skip
 
 
