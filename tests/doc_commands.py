@@ -98,6 +98,9 @@ HOW = {
     "docs/deploy.md: deploy/ovs-setup --dry-run inline br0": SWITCH,
     "docs/events.md: chamaleonet tail": SWITCH,
     "docs/events.md: tcpdump -n -i log0 -w erroneous.pcap": SWITCH,
+    # Word by word what the controller does, which mininet_tests/test_floods.py tries.
+    "docs/floods.md: ovs-vsctl -- --id=@d create Datapath datapath_version=0 -- add Open_vSwitch ."
+    " datapaths netdev=@d": Elsewhere("tests/switch/test_tracker.py", ("docs/floods.md",)),
     "docs/live.md: deploy/ovs-setup --dp-id 00000000000000a1 inline br0": SWITCH,
     "docs/live.md: chamaleonet reload --config deploy/inline-ovs.yaml --dry-run": SWITCH,
     "docs/logger.md: chamaleonet keygen /etc/chamaleonet/anonymise.key": SWITCH,

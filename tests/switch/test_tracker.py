@@ -1,4 +1,7 @@
+import re
+import shlex
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +80,11 @@ def test_nothing_is_set_where_open_vswitch_is_not_ours_to_set(programs):
     assert not tracker.configure(Conntrack(), IDLE)
     assert tracker.connections(Conntrack()) is None
     assert not (programs / "asked").exists()
+
+
+def test_the_page_says_the_same_commands():
+    """For those whose Open vSwitch runs on another machine: docs/floods.md."""
+    page = (Path(__file__).parents[2] / "docs/floods.md").read_text()
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    said = [shlex.split(line) for line in block.replace("\\\n", "").splitlines()]
+    assert said == tracker.commands(Conntrack(), IDLE)
