@@ -187,6 +187,14 @@ SWITCH = [
         "1 while flows are lost to a flood: verdicts are degraded meanwhile.", bad=1,
     ),
     Panel(
+        "Master", {"{{instance}}": gauge("controller_master")},
+        "1 for the controller that judges; a standby has 0.",
+    ),
+    Panel(
+        "Takeovers", {"{{instance}}": increase("takeovers_total", "instance")},
+        "How often a standby became the master.",
+    ),
+    Panel(
         "Saved flows", {"": gauge("checkpoint_bytes")},
         "What the next controller goes on with; 0 where nothing is saved.", "bytes",
     ),
