@@ -20,7 +20,7 @@ from mininet_tests.failing import (
 from mininet_tests.harness import LOGGER, ROOT, Controller, Logger, Network, run
 from tests.election.services import running_etcd
 
-TAKEOVER_SECONDS = 20.0  # on a machine that has other things to do
+TAKEOVER_SECONDS = 30.0  # on a machine that has other things to do
 
 
 class Node(Controller):
@@ -38,7 +38,7 @@ class Node(Controller):
             stream=f", others: ['unix:{directory}/{other}/verdicts.sock']",
             extra="idle_timeout: 20s\n"
             f"logger: {{interface: {LOGGER}, directory: '{log}', anonymise: {{addresses: none}}}}\n"
-            f"high_availability: {{identity: {name}, lease: 3s, {election},"
+            f"high_availability: {{identity: {name}, lease: 5s, {election},"
             f" listen: 'unix:{directory}/{name}/feed', peer: 'unix:{directory}/{other}/feed'}}\n",
         )
 
@@ -126,7 +126,7 @@ def test_the_standby_takes_over_and_nothing_is_lost_or_told_twice(tmp_path, requ
                         assert time.monotonic() - begin < TAKEOVER_SECONDS, standby.said()
                         time.sleep(0.05)
                         kept = rules <= redirects(network)
-                        assert kept or time.monotonic() - begin > 5, standby.said()
+                        assert kept or time.monotonic() - begin > 10, standby.said()
                     print(f"{way}: master after {time.monotonic() - begin:.1f} s")
                     traffic.pause()
                     standby.wait_for(lambda s=standby: settled(network, s), 30)
@@ -134,9 +134,9 @@ def test_the_standby_takes_over_and_nothing_is_lost_or_told_twice(tmp_path, requ
                     master.flows.clear()
                     master.start()
                     since = standby.total("takeovers_total")
-                    time.sleep(4)  # more than the time of a lease
+                    time.sleep(6.5)  # more than the time of a lease
                     assert standby.is_master
-                    assert not master.is_master
+                    assert not master.is_master, master.said() + standby.said()
                     assert standby.total("takeovers_total") == since == 1
                     told |= tell(standby)
                 traffic.stop()

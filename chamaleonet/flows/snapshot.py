@@ -22,6 +22,7 @@ from chamaleonet.flows.records import (
     Direction,
     Quality,
     names_of,
+    raw,
 )
 from chamaleonet.flows.table import (
     Register,
@@ -65,15 +66,17 @@ def take(table: Any, most: int) -> Snapshot:
     if len(rows) > most:
         healthy = np.isin(used["state"][rows], [s for s in HEALTHY if s is not State.PENDING])
         rows = rows[np.lexsort((-used["last"][rows], healthy))[:most]]
-    flows = used[rows]
+    flows = raw(used)[rows].view(FLOW)
     kept = np.flatnonzero(flows["slab"] >= 0)
-    firsts = table.slab[flows["slab"][kept]]
+    firsts = raw(table.slab)[flows["slab"][kept]].view(SLAB)
     flows["slab"][kept] = np.arange(len(kept))
     return Snapshot(flows, firsts)
 
 
 def follow(snapshot: Snapshot, events: NDArray[Any]) -> Snapshot:
     """Return what has become of the flows by these events, FLOW_EVENT, which came afterwards."""
+    if not len(events):
+        return snapshot
     flows = dict(zip(names_of(snapshot.flows), snapshot.flows, strict=True))
     for event, name in zip(events, names_of(events["flow"]), strict=True):
         if event["change"] == Change.ENDED:
