@@ -18,19 +18,18 @@ from mininet_tests.harness import CANDIDATE, CANDIDATE_PORT, ROOT
 from mininet_tests.scenarios import CLIENT_MAC, SERVER_MAC, scenarios
 
 TAP = "forward: none, scope: {ports: [1]}"
+# So long that no packet is late because the machine is busy, and so much later if it is to be.
+TIMEOUT, LATE = 1.5, 0.75  # s
 PORT = f"port: {CANDIDATE_PORT}, interface: {CANDIDATE}"
 LABS = {
-    "conntrack": ("tap", f"pipeline: conntrack, candidates: {{{PORT}}}, {TAP}"),
-    "reactive": ("tap", f"pipeline: reactive, {TAP}"),
-    **{
-        f"conntrack, {number} detectors": (
-            "tap",
-            f"pipeline: conntrack, candidates: {{{PORT}, detectors: {number}}}, {TAP}",
-        )
-        for number in (2, 3)
-    },
+    name: ("tap", f"pipeline: {pipeline}, {TAP}", {"timeout": f"{TIMEOUT}s"})
+    for name, pipeline in {
+        "conntrack": f"conntrack, candidates: {{{PORT}}}",
+        "reactive": "reactive",
+        "2 detectors": f"conntrack, candidates: {{{PORT}, detectors: 2}}",
+        "3 detectors": f"conntrack, candidates: {{{PORT}, detectors: 3}}",
+    }.items()
 }
-TIMEOUT = 0.5
 LAST = "10.9.9.9"  # client of the last packet
 
 pytestmark = pytest.mark.skipif(shutil.which("tcpreplay") is None, reason="needs tcpreplay")
@@ -59,7 +58,7 @@ def mix(flows, seed):
         attempts = draw.randrange(1, 4)
         for nth in range(attempts):
             yield start + nth * 0.05, bytes(there / request)
-        delay = {"answered": 0.2, "refused": 0.2, "late": TIMEOUT + 0.25}.get(fate)
+        delay = {"answered": 0.2, "refused": 0.2, "late": TIMEOUT + LATE}.get(fate)
         if delay:
             yield start + delay, bytes(back / reply)
 
@@ -71,7 +70,7 @@ def capture(path, *, with_reuse):
     for nth, scenario in enumerate(steps):
         start = 0.02 * nth
         packets += [(start + 0.005 * n, frame) for n, (_, frame) in enumerate(scenario.first)]
-        late = start + TIMEOUT + 0.25
+        late = start + TIMEOUT + LATE
         packets += [(late + 0.005 * n, frame) for n, (_, frame) in enumerate(scenario.late)]
     end = max(at for at, _ in packets) + TIMEOUT + 0.2
     last = Ether(src=CLIENT_MAC, dst=SERVER_MAC) / IP(src=LAST, dst="10.9.9.8", proto=89)
