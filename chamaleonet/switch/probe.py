@@ -11,23 +11,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chamaleonet.config import datapath_text
 from chamaleonet.flows.engine import Engine, Output, Settings
 from chamaleonet.flows.records import CAPTURED, Direction, Quality, Role
 from chamaleonet.flows.records import Change as FlowChange
 from chamaleonet.flows.transitions import HEALTHY, State
-from chamaleonet.metrics import Total
 from chamaleonet.switch.capacity import Capacity
 from chamaleonet.switch.conntrack import ConntrackPipeline
-from chamaleonet.switch.flowcounts import JUDGED, FlowCounts
+from chamaleonet.switch.flowcounts import JUDGED
 from chamaleonet.switch.meters import Meters
 from chamaleonet.switch.packetin import PacketInBuffer
 from chamaleonet.switch.pipeline import Frame, Pipeline
+from chamaleonet.switch.probecounts import ProbeCounts
 from chamaleonet.switch.quality import Qualities
 from chamaleonet.switch.reactive import ReactivePipeline
 from chamaleonet.switch.redirect import Redirects
 from chamaleonet.switch.refusals import Refusals
-from chamaleonet.switch.rulebook import Phase, Reconciled, Rulebook, RuleState
+from chamaleonet.switch.rulebook import Phase, Rulebook, RuleState
 from chamaleonet.switch.rules import Kind
 from chamaleonet.switch.sight import Sight
 
@@ -118,7 +117,7 @@ class Probe:
         # Of all that is told, rules hang on these alone.
         self._pipeline_judged = np.array(sorted(self.pipeline.judged), np.uint8)
         self._captured = np.array(sorted(config.capture), np.uint8)
-        self._count = _Counts(metrics, switch)
+        self._count = ProbeCounts(metrics, switch)
 
     def reload(self, switch: Switch, changes: Iterable[Change]) -> None:
         """Go on with another configuration of the switch, which differs in static rules alone."""
@@ -351,60 +350,3 @@ class Probe:
                 for rule, state in self.rulebook
             )
         )
-
-
-class _Counts:
-    """A probe's metrics, their label children cached."""
-
-    def __init__(self, metrics: ControllerMetrics, switch: Switch) -> None:
-        dp_id = datapath_text(switch.dp_id)
-        changes = metrics.redirect_rule_changes
-        self.packet_ins = metrics.packet_ins.labels(dp_id)
-        self.candidates_packet_in = metrics.candidate_packets.labels("packet_in")
-        self.candidates_ring = metrics.candidate_packets.labels("ring")
-        self.redirects = metrics.redirect_rules.labels(dp_id)
-        self.failed = changes.labels(dp_id, "failed")
-        self.expired = changes.labels(dp_id, "expired")
-        self._added = changes.labels(dp_id, "added")
-        self._deleted = changes.labels(dp_id, "deleted")
-        self._reconciled = [
-            metrics.reconciled_rules.labels(dp_id, outcome) for outcome in Reconciled._fields
-        ]
-        self.budget = metrics.redirect_budget.labels(dp_id)
-        self.aggregates = metrics.redirect_aggregates.labels(dp_id)
-        self.uncovered = metrics.redirect_uncovered.labels(dp_id)
-        self.aggregated = Total(metrics.redirect_aggregations.labels(dp_id, "aggregated").inc)
-        self.dissolved = Total(metrics.redirect_aggregations.labels(dp_id, "dissolved").inc)
-        self._tables = {
-            table: (metrics.table_rules.labels(dp_id, name), metrics.table_most.labels(dp_id, name))
-            for name, table in (
-                ("redirect", switch.tables.redirect), ("filter", switch.tables.filter),
-            )
-        }  # fmt: skip
-        self.refused = Total(metrics.dropped.labels("redirect_rules_full").inc)
-        self.untracked = Total(metrics.dropped.labels("flow_table_full").inc)
-        self.shed = Total(metrics.dropped.labels("shed").inc)
-        self.packet_ins_lost = Total(metrics.dropped.labels("packet_in_lost").inc)
-        self.metered = Total(metrics.dropped.labels("metered").inc)
-        self.evicted = Total(metrics.dropped.labels("flow_evicted").inc)
-        self.shedding = metrics.shedding.labels(dp_id)
-        self.malformed = Total(metrics.dropped.labels("malformed_packet_in").inc)
-        self._verdict_delay = metrics.verdict_delay
-        self.flows = FlowCounts(metrics).add
-
-    def reconciled(self, outcome: Reconciled) -> None:
-        """Count what came of a connection."""
-        for counter, rules in zip(self._reconciled, outcome, strict=True):
-            counter.inc(rules)
-
-    def confirmed(self, change: Change, now: int) -> None:
-        """Count a redirect rule that the switch has added or deleted."""
-        (self._added if change.add else self._deleted).inc()
-        if change.due:
-            self._verdict_delay.observe(max(0, now - change.due) / 1e9)
-
-    def tables(self, capacity: Capacity) -> None:
-        """Tell what the switch said of its tables."""
-        for table, (active, most) in self._tables.items():
-            active.set(capacity.active.get(table, 0))
-            most.set(capacity.most.get(table, 0))
