@@ -267,7 +267,8 @@ class Conntrack(Section):
         ge=0,
         le=65535,
         json_schema_extra=LIVE,
-        description="The connection tracking zone that is ours.",
+        description="The connection tracking zone that is ours. Bridges of one Open vSwitch share"
+        " its tracker: each needs another zone.",
     )
     datapath: Literal["netdev", "system"] | None = Field(
         default=None,
@@ -842,6 +843,14 @@ class Config(Section):
             values = [getattr(switch, of) for switch in self.switches]
             if len(set(values)) < len(values):
                 raise ValueError(f"two switches have the same {of}")
+        # All bridges of an Open vSwitch share its tracker.
+        local = [
+            (switch.conntrack.datapath, switch.conntrack.zone)
+            for switch in self.switches
+            if switch.pipeline == "conntrack" and switch.conntrack.datapath is not None
+        ]
+        if len(set(local)) < len(local):
+            raise ValueError("two switches of one Open vSwitch have the same conntrack.zone")
         if self.openflow.tls is None and any(switch.certificate for switch in self.switches):
             raise ValueError("a switch's certificate needs openflow.tls")
         return self

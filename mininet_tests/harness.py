@@ -183,8 +183,9 @@ class Controller:
         self._bridges = [name for name in settings if bridge_exists(name)]
         self.openflow, self.metrics = free_port(), free_port()
         self._scheme = "ssl" if tls else "tcp"
-        # Connections of an earlier network may still be tracked: take a zone of our own.
-        self.zone = secrets.randbelow(1 << 16)
+        # Connections of an earlier network may still be tracked: take zones of our own. All bridges
+        # here share one tracker, so each needs another.
+        self.zone = secrets.randbelow(1 << 15)
         self._socket = f"unix:{directory}/verdicts.sock"
         self._errors = directory / "controller.txt"
         path = directory / "probe.yaml"
@@ -198,8 +199,8 @@ class Controller:
             "switches:\n"
             + "".join(
                 f"  - {{name: {name}, logger_port: {LOGGER_PORT}, {each},"
-                f" conntrack: {{zone: {self.zone}{conntrack}}}}}\n"
-                for name, each in settings.items()
+                f" conntrack: {{zone: {self.zone + at}{conntrack}}}}}\n"
+                for at, (name, each) in enumerate(settings.items())
             )
         )
         self.config = path

@@ -25,8 +25,7 @@ SETTINGS = {
     "east": f"pipeline: conntrack, candidates: {{port: {CANDIDATE_PORT}, interface: east-cand,"
     " detectors: 2}, scope: {ports: [1], vlans: [10, 11]}",
     "west": "pipeline: reactive, scope: {ports: [1]}",
-    "plant": f"pipeline: conntrack, candidates: {{port: {CANDIDATE_PORT}, interface: plant-cand}},"
-    " scope: {ports: [1], vlans: [11, 20]}",
+    "plant": "pipeline: conntrack, scope: {ports: [1], vlans: [11, 20]}",
 }
 DP_ID = {"east": "00000000000000a1", "west": "00000000000000a2", "plant": "00000000000000a3"}
 FAKE = 0xB1
@@ -81,7 +80,9 @@ def lab(tmp_path_factory):
     }
     settings["fake"] = f"dp_id: {FAKE:x}, pipeline: reactive"
     directory = tmp_path_factory.mktemp("lab")
-    with Bridges() as bridges, Controller(directory, settings) as controller:
+    # One test opens thousands of flows at one instant.
+    extra = "flood: {new_flows: null}\n"
+    with Bridges() as bridges, Controller(directory, settings, extra=extra) as controller:
         yield bridges, controller
 
 
@@ -107,8 +108,8 @@ def check_all_work(lab, number):
 def test_verdicts_and_metrics_are_kept_apart(lab):
     bridges, controller = lab
     check_all_work(lab, 1)
-    for at, name in enumerate(DP_ID):
-        bridges.ask(name, 10 + at, answer=True)
+    for name in DP_ID:
+        bridges.ask(name, 10, answer=True)
     controller.wait_for(lambda: controller.total("flows_total", verdict="answered") == 3)
     for dp_id in DP_ID.values():
         controller.wait_for(
@@ -116,8 +117,9 @@ def test_verdicts_and_metrics_are_kept_apart(lab):
         )
         assert controller.total("switch_connected", dp_id=dp_id) == 1
     assert controller.total("detectors", dp_id=DP_ID["east"]) == 2
-    for name, number in (("east", 0), ("west", 3), ("plant", 0)):
-        assert controller.total("packet_ins_total", dp_id=DP_ID[name]) == number
+    assert controller.total("packet_ins_total", dp_id=DP_ID["east"]) == 0
+    for name in ("west", "plant"):
+        assert controller.total("packet_ins_total", dp_id=DP_ID[name]) == 3
 
 
 def test_a_switch_that_floods_does_not_stop_the_others(lab, fake):
@@ -139,7 +141,7 @@ def test_a_switch_that_takes_nothing_does_not_stop_the_others(lab, fake):
         there = ethernet(udp(f"10.8.{n >> 8}.{n & 255}", "192.0.2.251"))
         fake.send(packet_in(COOKIE_PREFIX, there))
     _, controller = lab
-    controller.wait_for(lambda: controller.total("flows_total", verdict="unanswered") >= 500, 30)
+    controller.wait_for(lambda: controller.total("flows_total", verdict="unanswered") >= 3000, 30)
     check_all_work(lab, 30)
     assert controller.total("redirect_rules", dp_id=f"{FAKE:016x}") < 10  # of the test before
 

@@ -152,3 +152,16 @@ def test_detectors_need_a_port_and_short_packets():
 def test_endpoints_are_written_as_they_are_read():
     assert str(Endpoint("127.0.0.1", 1)) == "127.0.0.1:1"
     assert str(Endpoint("::1", 1)) == "[::1]:1"
+
+
+def test_bridges_of_one_open_vswitch_have_zones_of_their_own(write):
+    def two(*zones):
+        return write("switches:\n" + "".join(
+            f"  - {{name: s{zone}{at}, dp_id: a{at}, pipeline: conntrack, logger_port: 4,"
+            f" conntrack: {{zone: {zone}, datapath: netdev}}}}\n"
+            for at, zone in enumerate(zones)
+        ))  # fmt: skip
+
+    with pytest.raises(UserError, match="two switches of one Open vSwitch have the same"):
+        config.load(two(7, 7))
+    assert [each.conntrack.zone for each in config.load(two(7, 8)).switches] == [7, 8]
