@@ -87,7 +87,11 @@ class Mastership:
         """Go on with what an earlier controller left; return the run of the stream that told it."""
         after = 0
         for watch in self._watches().values():
-            saved = watch.checkpoint.load() if watch.checkpoint is not None else None
+            saved = None
+            if self._standby is not None:
+                saved = self._standby.take_copy(watch.probe.switch.dp_id)
+            if saved is None and watch.checkpoint is not None:
+                saved = watch.checkpoint.load()
             if saved is None:
                 continue
             after = max(after, saved.run)

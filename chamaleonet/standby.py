@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from chamaleonet.checkpoint import DamagedError, decode
 from chamaleonet.election.etcd import EtcdLease
 from chamaleonet.election.feed import Feed, FeedReader, Frame, pack
 from chamaleonet.election.http import JsonClient
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from chamaleonet.checkpoint import Checkpoints
+    from chamaleonet.checkpoint import Checkpoints, Saved
     from chamaleonet.config import HighAvailability
     from chamaleonet.election.lease import Lease
 
@@ -35,7 +36,7 @@ class Standby:
 
     Args:
         settings: of the configuration.
-        checkpoints: where the other node's flows go while that one is master.
+        checkpoints: what is told to the other node while we are master.
         datapaths: returns the ids of the switches.
         generation: returns the greatest generation id that a switch has told of, or 0.
 
@@ -56,6 +57,7 @@ class Standby:
         self.is_master = False
         self._checkpoints, self._datapaths = checkpoints, datapaths
         self._generation = generation
+        self._copies: dict[int, bytearray] = {}
         self._priority = settings.priority.value if settings.priority is not None else 0
         self._reader = FeedReader(Endpoint(settings.peer, settings.tls), self._take)
         self._feed = Feed(
@@ -127,13 +129,22 @@ class Standby:
         ]
 
     def _take(self, kind: Frame, datapath_id: int, data: bytes) -> None:
+        # In memory: a standby whose disk is slow must not fall behind.
         if self.is_master or datapath_id not in self._datapaths():
             return
-        file = self._checkpoints.of(datapath_id)
         if kind is Frame.BEGIN:
-            file.begin(data)
-        else:
-            file.append(data)
+            self._copies[datapath_id] = bytearray(data)
+        elif datapath_id in self._copies:
+            self._copies[datapath_id] += data
+
+    def take_copy(self, datapath_id: int) -> Saved | None:
+        """Return what the other node told last of a switch, once; None if it told nothing."""
+        copy = self._copies.pop(datapath_id, None)
+        try:
+            return decode(bytes(copy)) if copy is not None else None
+        except DamagedError as error:
+            log.warning("what the other node told is ignored: %s", error)
+            return None
 
     def close(self, *, resign: bool) -> None:
         """End.

@@ -29,13 +29,17 @@ def frame(port, *, reply=False):
 
 
 class Traffic(threading.Thread):
-    """New flows all the time: some fail, some are answered, some are answered late."""
+    """New flows all the time: some fail, some are answered, some are answered late.
+
+    Attributes:
+        next: the next flow's client port.
+    """
 
     def __init__(self, network):
         super().__init__(daemon=True)
         self._network, self._end, self._run = network, threading.Event(), threading.Event()
         self._still = threading.Event()
-        self._next = 20000
+        self.next = 20000
         self.start()
 
     def run(self):
@@ -45,8 +49,8 @@ class Traffic(threading.Thread):
                 self._still.set()
                 self._run.wait(0.1)
                 continue
-            port = self._next
-            self._next += 1
+            port = self.next
+            self.next += 1
             self._network.send("client", frame(port))
             if port % 3 == 0:
                 self._network.send("server", frame(port, reply=True))

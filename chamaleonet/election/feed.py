@@ -2,7 +2,7 @@
 
 Each node listens, and connects to the other one. The master sends what it writes to its
 checkpoints (chamaleonet.checkpoint), byte for byte, before it tells anybody else: so a standby's
-checkpoints are the master's, and taking over is starting again. Both say twice a second which role
+copy is the master's, and taking over is starting again. Both say twice a second which role
 they have.
 
 A frame is a header (what it is, a number, a length; little-endian) and so many bytes.
