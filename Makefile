@@ -24,8 +24,8 @@ demo: $(VENV)/installed packages ## a small campus on a real switch, judged live
 	deploy/as-root $(BIN)/chamaleonet demo
 
 test: $(VENV)/installed packages test-packages .tools/prometheus $(VENV)-ryu/installed ## run all tests
-	# As root, each of the two processes has a network and an Open vSwitch of its own: conftest.py.
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 2 --dist loadfile
+	# As root, each of the processes has a network and an Open vSwitch of its own: conftest.py.
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 3 --dist loadfile
 
 lint: $(VENV)/installed site ## style, types, the direction of imports, generated documentation
 	$(BIN)/ruff check

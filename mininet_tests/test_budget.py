@@ -10,8 +10,6 @@ from mininet_tests.harness import (
     CANDIDATE,
     CANDIDATE_PORT,
     LOGGER,
-    Controller,
-    Network,
     ends_of,
     run,
 )
@@ -165,30 +163,3 @@ def test_a_table_that_is_full_is_believed_and_its_flows_are_aggregated(lab):
     controller.wait_for(lambda: controller.total("redirect_budget_rules") == 4)
     controller.wait_for(lambda: controller.total("switch_table_rules", table="redirect") == 1)
     assert controller.total("switch_table_max_rules", table="redirect") == 5
-
-
-def test_a_restarted_controller_keeps_its_aggregates_and_these_copy_probes_too(tmp_path):
-    probe = TCP(flags="", seq=100, sport=40000, dport=80)  # to the tracker it is invalid
-    frames = [there(each, probe if n % 2 else syn()) for n, each in enumerate(TARGETS)]
-    saved = f"{{directory: '{tmp_path}', interval: 1s}}"
-    with (
-        Network("single") as network,
-        Controller(tmp_path, f"{CONNTRACK}, {BUDGET}", checkpoint=saved) as controller,
-    ):
-        say(network, *(("client", each) for each in frames))
-        controller.wait_for(lambda: controller.total("redirect_aggregate_rules") == 1)
-        controller.wait_for(lambda: controller.total("flows_total", verdict="unanswered") == 20)
-        before = [line for line in network.rules().splitlines() if "send_flow_rem" in line]
-        assert len(before) == 1
-        controller.finished()
-        controller.kill()
-        controller.start()
-        after = [line for line in network.rules().splitlines() if "send_flow_rem" in line]
-        assert after == before  # its cookie as well: nobody touched it
-        ways = LOGGER, CANDIDATE, "server"
-        for way in ways:
-            network.received(way)
-        say(network, *(("client", each) for each in frames))
-        time.sleep(0.2)
-        for way in ways:
-            assert servers(network.received(way)) == list(range(1, 21)), way

@@ -162,8 +162,12 @@ def test_each_illness_is_named_and_its_remedy_heals(lab):
     run("ovs-ofctl", "-O", "OpenFlow13", "del-flows", "s1", "cookie=0x7/-1,table=1,udp")
     lab.controller.kill()
     run("ip", "link", "set", LOGGER, "down")
-    _, said = lab.doctor()
-    assert said["connection"][0] == "fail"
+
+    def notices():  # the switch tells its database so within some seconds
+        said.update(lab.doctor()[1])
+        return said["connection"][0] == "fail"
+
+    lab.controller.wait_for(notices, 60)
     assert said["connection"][2] == f"chamaleonet run --config {lab.controller.config}"
     assert said["programs"][0] == "warn"
     assert said["stream"][0] in ("skipped", "ok")  # what a killed process left behind

@@ -75,7 +75,8 @@ class _Client:
                 self.broken = True
             self._pump()
         if self.broken or not self.channel.idle:
-            self.channel.wake()
+            with contextlib.suppress(OSError):  # it has ended just now
+                self.channel.wake()
 
     def _pump(self) -> None:
         if self._queue and self.channel.idle and not self.broken:
