@@ -50,6 +50,7 @@ def test_a_flow_is_redirected_recovers_and_is_bypassed(tmp_path, by_manager):
         network.send("server", answer)
         controller.wait_for(lambda: network.rules().count("idle_timeout=180") == 2)
         assert "table=1, idle_timeout" not in network.rules()
+        controller.wait_for(lambda: len(controller.told()) == 2)
         verdicts = [flow["verdict"] for _, flow, _ in controller.told()]
         assert verdicts == ["unanswered", "recovered"]
 
