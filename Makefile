@@ -25,7 +25,7 @@ demo: $(VENV)/installed packages ## a small campus on a real switch, judged live
 
 test: $(VENV)/installed packages test-packages .tools/prometheus $(VENV)-ryu/installed ## run all tests
 	# As root, each of the processes has a network and an Open vSwitch of its own: conftest.py.
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 3 --dist loadfile
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 2 --dist loadfile
 
 lint: $(VENV)/installed site ## style, types, the direction of imports, generated documentation
 	$(BIN)/ruff check

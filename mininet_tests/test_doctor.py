@@ -114,11 +114,11 @@ def ill(said):
 
 
 def test_a_healthy_switch_is_healthy(lab):
-    status, said = lab.doctor(2, lab.connect)
+    status, said = lab.doctor(5, lab.connect)
     assert ill(said) == {}
     assert status == 0
     assert "packets" in said["traffic"][1]
-    assert "first replies in 2 s" in said["directions"][1]
+    assert "first replies in 5 s" in said["directions"][1]
     assert said["losses"][0] == "ok"
 
 
@@ -174,13 +174,13 @@ def test_each_illness_is_named_and_its_remedy_heals(lab):
     assert said["logger port"] == ("fail", f"{LOGGER} is down", f"ip link set {LOGGER} up")
     run("sh", "-ec", said["logger port"][2])
     lab.controller.start()
-    status, said = lab.doctor(2, lab.connect)
+    status, said = lab.doctor(5, lab.connect)
     assert ill(said) == {}
     assert status == 0
 
 
 def test_one_direction_alone(lab):
-    _, said = lab.doctor(2, lambda n: lab.connect(1000 + n, answered=False))
+    _, said = lab.doctor(5, lambda n: lab.connect(1000 + n, answered=False))
     assert said["directions"][0] == "fail"
     assert said["directions"][1].startswith("only one direction is seen")
     assert "mirror ports" in said["directions"][2]

@@ -176,7 +176,7 @@ def test_a_master_that_is_stopped_hands_over_what_it_knows(start, connect, tmp_p
     switch = connect(controller)
     switch.receive_until(BARRIER_REQUEST, 2)
     peer = Peer(tmp_path)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not any(kind is Frame.BEGIN for kind, _, _ in peer.told):
         assert time.monotonic() < deadline
         time.sleep(0.02)

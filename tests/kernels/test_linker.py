@@ -7,10 +7,11 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from chamaleonet.kernels import compiler, images
+from chamaleonet.kernels import images
 from chamaleonet.kernels.linker import UnlinkableError, link
 
-assert compiler  # Numba has prepared LLVM for this machine
+llvm.initialize_native_target()
+llvm.initialize_native_asmprinter()
 pytestmark = pytest.mark.skipif(not images._X86_64, reason="there are images on x86-64 only")
 
 

@@ -150,6 +150,7 @@ def test_a_daemon_may_come_later(daemon):
     daemon.start()
     until(lambda: syslog._healthy and syslog._queue.empty())
     syslog.close()
+    until(lambda: len(daemon.messages) == syslog.sent)
     daemon.stop()
     # Over UDP the first ones are lost, and counted.
     lost = syslog.dropped["syslog_failed"]
