@@ -16,7 +16,10 @@ SETTINGS = (
 )
 FLOWS = 30
 
-pytestmark = pytest.mark.parametrize("lab", [("tap", SETTINGS)], indirect=True)
+# Nobody is ever answered here: that replies are out of sight is not what is tried.
+BLIND = {"extra": "visibility: {enabled: false}\n"}
+
+pytestmark = pytest.mark.parametrize("lab", [("tap", SETTINGS, BLIND)], indirect=True)
 
 
 def detectors(controller):
