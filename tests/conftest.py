@@ -3,6 +3,8 @@ import subprocess
 
 import pytest
 
+from tests.fake_switch import FakeSwitch
+
 
 @pytest.fixture
 def small_disk(tmp_path):
@@ -16,3 +18,17 @@ def small_disk(tmp_path):
         pytest.skip("cannot mount a file system here")
     yield path
     subprocess.run(["umount", "--lazy", path], check=True)
+
+
+@pytest.fixture
+def connect():
+    """Return a function that connects a fake switch to a controller."""
+    switches = []
+
+    def connect(controller, **options):
+        switches.append(FakeSwitch(controller.address, **options))
+        return switches[-1]
+
+    yield connect
+    for switch in switches:
+        switch.close()

@@ -17,7 +17,6 @@ from chamaleonet.switch.rules import COOKIE_PREFIX
 from tests.fake_switch import (
     BARRIER_REQUEST,
     MULTIPART_REQUEST,
-    FakeSwitch,
     FlowTable,
     flow_removed,
     packet_in,
@@ -101,19 +100,6 @@ def start(tmp_path):
     for controller in started:
         controller.process.kill()
         controller.process.wait()
-
-
-@pytest.fixture
-def connect():
-    switches = []
-
-    def connect(controller, **options):
-        switches.append(FakeSwitch(controller.address, **options))
-        return switches[-1]
-
-    yield connect
-    for switch in switches:
-        switch.close()
 
 
 def candidate(packet, generation=0):

@@ -12,7 +12,7 @@ from chamaleonet.checkpoint import encode
 from chamaleonet.election.feed import Feed, FeedReader, Frame, pack
 from chamaleonet.errors import UserError
 from chamaleonet.log.stream.endpoint import Endpoint
-from tests.fake_switch import BARRIER_REQUEST, MASTER, ROLE_REQUEST, SLAVE, FakeSwitch, Roles
+from tests.fake_switch import BARRIER_REQUEST, MASTER, ROLE_REQUEST, SLAVE, Roles
 from tests.flows.test_snapshot import engine
 from tests.test_controller import Process
 from tests.traffic import Record, batch, ethernet, udp
@@ -61,19 +61,6 @@ def start(tmp_path):
     for controller in started:
         controller.process.kill()
         controller.process.wait()
-
-
-@pytest.fixture
-def connect():
-    switches = []
-
-    def connect(controller, **options):
-        switches.append(FakeSwitch(controller.address, **options))
-        return switches[-1]
-
-    yield connect
-    for switch in switches:
-        switch.close()
 
 
 def flows(count):

@@ -1,6 +1,5 @@
 import contextlib
 import select
-import socket
 
 import pytest
 
@@ -11,27 +10,12 @@ from chamaleonet.capture.spread import Secret, spreading
 from chamaleonet.errors import UserError
 from tests.capture.machine import received, run
 from tests.capture.test_ring import taken
-from tests.namespace import Namespace, needs_root
+from tests.namespace import needs_root
 from tests.traffic import ethernet, icmp_error, ping, pong, tcp, udp
 
 pytestmark = [pytest.mark.root, needs_root]
 
 SECRET = Secret(0x9E3779B9, 0x85EBCA6B, 0xC2B2AE35)
-
-
-@pytest.fixture(scope="module")
-def namespace():
-    with Namespace() as fresh:
-        fresh.veth("near", "far")
-        yield fresh
-
-
-@pytest.fixture
-def send(namespace):
-    sender = namespace.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0)
-    sender.bind(("far", 0))
-    yield sender.send
-    sender.close()
 
 
 @contextlib.contextmanager

@@ -1,31 +1,14 @@
-import socket
-
 import pytest
 
 from chamaleonet.capture import bpf
 from chamaleonet.capture.packetsocket import Statistics, open_socket
 from chamaleonet.capture.ring import Ring
 from tests.capture.test_ring import receive, taken
-from tests.namespace import Namespace, needs_root
+from tests.namespace import needs_root
 
 pytestmark = [pytest.mark.root, needs_root]
 
 FRAME = b"\2" * 12 + b"\x88\xb5" + bytes(50)
-
-
-@pytest.fixture(scope="module")
-def namespace():
-    with Namespace() as fresh:
-        fresh.veth("near", "far")
-        yield fresh
-
-
-@pytest.fixture
-def send(namespace):
-    sender = namespace.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0)
-    sender.bind(("far", 0))
-    yield sender.send
-    sender.close()
 
 
 def test_what_is_counted_adds_up(namespace, send):

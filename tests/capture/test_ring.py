@@ -9,26 +9,16 @@ import pytest
 from chamaleonet.capture.link import LinkType
 from chamaleonet.capture.ring import Ring
 from chamaleonet.errors import UserError
-from tests.namespace import Namespace, needs_root
+from tests.namespace import needs_root
 
 ADDRESSES = bytes.fromhex("020000000001020000000002")
 
 
-@pytest.fixture(scope="module")
-def namespace():
-    with Namespace() as fresh:
-        fresh.veth("near", "far")
-        yield fresh
-
-
 @pytest.fixture
-def cable(namespace):
+def cable(namespace, send):
     """Return a ring on one end of a cable, and what sends frames into the other end."""
     ring = namespace.call(Ring, "near")
-    sender = namespace.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0)
-    sender.bind(("far", 0))
-    yield ring, sender.send
-    sender.close()
+    yield ring, send
     ring.close()
 
 
