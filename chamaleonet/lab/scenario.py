@@ -1,0 +1,222 @@
+"""What a scenario is: a small YAML file that says what runs where, what fails, and its name.
+
+A scenario has healthy traffic (mostly included from a file that several share), faults of the
+network, and plants: traffic that must fail, with the verdict that its flows must get and the
+finding that must name it. Commands are ordinary programs; they are run in a host's namespace
+without a shell.
+
+In commands and files these words are replaced: ``{client}`` and ``{server}``, addresses of the
+step's IP version; ``{server_url}``, the same with brackets if it is IPv6; ``{family}``, 4 or 6;
+``{port}``, a client port that no other step of the host has; ``{number}``, of the step, from 0;
+``{seed}``; ``{address4}`` and ``{address6}``, the main addresses of the host where it runs;
+``{directory}``, an empty directory of the host's own, with ``files`` in it; ``{python}``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from chamaleonet import yamlfile
+from chamaleonet.analysis.suppressions import FindingKind
+from chamaleonet.analysis.tables import TABLES
+from chamaleonet.config import Duration, Section
+from chamaleonet.errors import UserError
+from chamaleonet.flows.transitions import VERDICTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HERE = Path(__file__).parent / "scenarios"
+WORDS = (
+    "client", "server", "server_url", "family", "port", "number", "seed", "address4", "address6",
+    "directory", "python",
+)  # fmt: skip
+_WORD = re.compile(r"\{(\w+)\}")
+SECOND = 10**9
+
+
+def _texts(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _command(text: object) -> str:
+    command = str(text)
+    if unknown := [word for word in _WORD.findall(command) if word not in WORDS]:
+        raise ValueError(f"{{{unknown[0]}}} is none of {', '.join(WORDS)}")
+    if not shlex.split(command):
+        raise ValueError("no command")
+    return command
+
+
+def _one_of(known: Sequence[str], text: object) -> str:
+    if text not in known:
+        raise ValueError(f"{text!r} is none of {', '.join(known)}")
+    return str(text)
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Command = Annotated[str, BeforeValidator(_command)]
+Service = Annotated[str, Field(pattern=r"^((tcp|udp)/\d{1,5}|icmp|icmpv6)$")]
+Verdict = Annotated[str, BeforeValidator(partial(_one_of, [state.label for state in VERDICTS]))]
+NAMERS = (*get_args(FindingKind), *(f"table {name}" for name in TABLES))
+Namer = Annotated[str, BeforeValidator(partial(_one_of, NAMERS))]
+
+
+def filled(text: str, words: dict[str, str]) -> str:
+    """Return a text with its ``{words}`` replaced; braces around anything else stay."""
+    return _WORD.sub(lambda match: words.get(match[1], match[0]), text)
+
+
+class Server(Section):
+    """A program that runs as long as the scenario."""
+
+    host: str = Field(description="The host that it runs on.")
+    run: Command = Field(description="Its command.")
+    files: dict[str, str] = Field(default={}, description="Files in its directory, by name.")
+    ready: Service | None = Field(
+        default=None, description="It is ready when it listens there, on any of its addresses."
+    )
+
+
+class Traffic(Section):
+    """A command that clients run again and again, or once and on."""
+
+    name: str = Field(description="What it is.", pattern=r"^[a-z0-9-]+$")
+    clients: Texts = Field(min_length=1, description="Who runs it: selectors.")
+    servers: Texts = Field(default=(), description="Whom it asks: selectors, one at a time.")
+    family: Literal["4", "6", "both"] = Field(
+        default="both", description="IP version; `both` takes turns."
+    )
+    run: Command = Field(description="The command.")
+    files: dict[str, str] = Field(default={}, description="Files in its directory, by name.")
+    every: Duration | None = Field(
+        default=None,
+        description="One of the clients runs it so often; empty: each of them runs it once.",
+    )
+    turns: bool = Field(
+        default=False, description="Clients and servers take turns; else they are drawn."
+    )
+    jitter: float = Field(
+        default=0, ge=0, le=1, description="Share of `every` by which each start is later at most."
+    )
+    start: Duration | None = Field(default=None, description="When it begins; empty: at once.")
+    stop: Duration | None = Field(
+        default=None, description="When it begins no more; empty: in time for the last verdict."
+    )
+
+
+class Match(Section):
+    """Which flows of the trace are meant: all that is given must be true."""
+
+    clients: Texts = Field(default=(), description="Selectors or networks; empty: any.")
+    servers: Texts = Field(default=(), description="Selectors or networks; empty: any.")
+    services: Annotated[tuple[Service, ...], BeforeValidator(_texts)] = Field(
+        default=(), description="Protocol and server port, as tcp/80; empty: any."
+    )
+
+
+class Plant(Traffic):
+    """Traffic that must fail, and what must be said of it."""
+
+    match: Match = Field(
+        default=Match(),
+        description="Its flows; what is empty here is as `clients` and `servers` are.",
+    )
+    verdicts: Annotated[tuple[Verdict, ...], BeforeValidator(_texts)] = Field(
+        min_length=1, description="Each of its failing flows must get one of these."
+    )
+    least: int = Field(ge=1, description="So many flows fail at least, or it did not happen.")
+    named_by: Annotated[tuple[Namer, ...], BeforeValidator(_texts)] = Field(
+        min_length=1, description="Findings, or tables of the report, that name it; one of them."
+    )
+
+
+class Fault(Section):
+    """What a router does to packets that it should forward."""
+
+    at: str = Field(description="The router.")
+    action: Literal["drop", "reject", "reset"] = Field(
+        description="Say nothing, an ICMP error (administratively prohibited), or a TCP reset."
+    )
+    to: Texts = Field(min_length=1, description="Destinations: selectors or networks.")
+    service: Service | None = Field(default=None, description="Of this service only.")
+    start: Duration | None = Field(default=None, description="From then on; empty: always.")
+    stop: Duration | None = Field(default=None, description="Until then; empty: to the end.")
+
+
+class Base(Section):
+    """What scenarios and the files that they include have in common."""
+
+    servers: tuple[Server, ...] = Field(default=(), description="Programs that go on.")
+    traffic: tuple[Traffic, ...] = Field(default=(), description="Healthy traffic.")
+
+
+class Scenario(Base):
+    """A scenario."""
+
+    title: str = Field(min_length=1, max_length=90, description="One line about it.")
+    topology: str = Field(description="A topology's name, or a file of Mininet topologies.")
+    include: Texts = Field(default=(), description="Files whose servers and traffic are added.")
+    seconds: int = Field(ge=5, le=3600, description="How long traffic goes on.")
+    seed: int = Field(default=1, ge=0, description="What is drawn is drawn by it.")
+    config: dict[str, Any] = Field(
+        default={}, description="Keys of the controller's configuration, over the lab's own."
+    )
+    pipeline: Literal["conntrack", "reactive"] = Field(
+        default="conntrack", description="How the switch finds candidates."
+    )
+    indicators: Texts = Field(
+        default=(), description="Addresses and networks on the report's block list."
+    )
+    faults: tuple[Fault, ...] = Field(default=(), description="What the network does wrong.")
+    plants: tuple[Plant, ...] = Field(default=(), description="What must be found.")
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = [each.name for each in (*self.traffic, *self.plants)]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{min(twice)}: two have this name")
+        return self
+
+
+def names() -> list[str]:
+    """Return the names of the scenarios that come with the package, the quickest first."""
+    found = sorted(path.stem for path in HERE.glob("*.yaml"))
+    return sorted(found, key=lambda name: load(name).seconds)
+
+
+def load(name: str) -> Scenario:
+    """Read a scenario.
+
+    Args:
+        name: of one that comes with the package, or a file.
+
+    Raises:
+        UserError: there is none, or it says something that is not allowed.
+    """
+    path = HERE / f"{name}.yaml"
+    if "/" in name or name.endswith(".yaml"):
+        path = Path(name)
+    elif not path.is_file():
+        known = ", ".join(sorted(each.stem for each in HERE.glob("*.yaml")))
+        raise UserError(f"{name}: no such scenario (there are: {known}; or give a file)")
+    scenario = yamlfile.read(path, Scenario)
+    for included in scenario.include:
+        base = yamlfile.read(_beside(path, included), Base)
+        more = {
+            "servers": base.servers + scenario.servers,
+            "traffic": base.traffic + scenario.traffic,
+        }
+        scenario = scenario.model_copy(update=more)
+    return scenario
+
+
+def _beside(path: Path, name: str) -> Path:
+    own = path.parent / f"{name}.yaml"
+    return own if own.is_file() else HERE / f"{name}.yaml"
