@@ -15,10 +15,10 @@ TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq systemd etcd-
 SITE_PACKAGES := graphviz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench deb docs site dist clean
+.PHONY: help demo test lint bench experiments deb docs site dist clean
 
 help: ## show this
-	@awk -F ': ## | ## ' '/^[a-z]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': ## | ## ' '/^[a-z]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed packages ## a small campus on a real switch, judged live for 30 s
 	deploy/as-root $(BIN)/chamaleonet demo
@@ -45,6 +45,11 @@ bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/as-root $(BIN)/python -m benchmarks.logger
 	deploy/as-root $(BIN)/python -m benchmarks.budget
 	$(BIN)/python -m benchmarks.report
+
+experiments: $(VENV)/installed packages ## run all experiments; docs/experiments.md
+	$(BIN)/pip install --quiet '.[bench]'
+	deploy/as-root $(BIN)/python -m benchmarks.experiments
+	$(BIN)/python docs/generate.py
 
 deb: $(VENV)/installed ## a Debian package with all that it needs, in dist/
 	$(BIN)/python deploy/debian/build.py

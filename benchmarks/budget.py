@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.live import CONNTRACK, SYN, address, tcp_frame
+from benchmarks.pipelines import PIPELINES
+from benchmarks.segments import SYN, address, tcp_frame
 from chamaleonet.config import Config
 from chamaleonet.demo.campus import switch_runs
 from chamaleonet.flows.records import Query
@@ -168,13 +169,15 @@ def live(budget: int) -> list[int]:
     client, healthy = address(198, 9), address(10, 9_000_000)
     targets = [address(10, 8_000_000 + n) for n in range(LIVE_TARGETS)]
 
+    settings = f"{PIPELINES['conntrack']}, redirect: {{max_rules: {budget}}}"
+
     def syn(server: str) -> bytes:
         return tcp_frame(client, server, 40000, 22, SYN, 1, 0)
 
     with (
         tempfile.TemporaryDirectory() as directory,
         Network("single") as network,
-        Controller(Path(directory), f"{CONNTRACK}, redirect: {{max_rules: {budget}}}") as control,
+        Controller(Path(directory), settings) as control,
     ):
         ack = 16
         network.send("client", syn(healthy))

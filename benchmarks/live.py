@@ -8,30 +8,23 @@ from __future__ import annotations
 import os
 import re
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from statistics import median
 from threading import Thread
-from typing import NamedTuple
 
+from benchmarks.experiments.catalogue.controller_share import shares
 from benchmarks.measure import ROOT
+from benchmarks.pipelines import PIPELINES
 from benchmarks.rules import RULES, redirects
+from benchmarks.segments import ACK, SYN, address, tcp_frame
 from chamaleonet.demo.campus import switch_runs
 from chamaleonet.switch.rules import COOKIE_PREFIX, rule_text
-from mininet_tests.harness import (
-    CANDIDATE,
-    CANDIDATE_PORT,
-    Controller,
-    Network,
-    missing,
-    run,
-)
+from mininet_tests.harness import Controller, Network, missing, run
 from tests.fake_switch import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -44,10 +37,6 @@ from tests.fake_switch import (
 ROUNDS = 5
 PACKET_INS = 40_000
 BRIDGE = "chbench"
-CONNTRACK = f"pipeline: conntrack, candidates: {{port: {CANDIDATE_PORT}, interface: {CANDIDATE}}}"
-CLIENT_MAC, SERVER_MAC = b"\x02\0\0\0\x0c\x01", b"\x02\0\0\0\x0c\x02"
-SYN, ACK = 2, 16
-SEGMENT_BYTES = 54
 
 
 def free_port() -> int:
@@ -84,31 +73,6 @@ def controller(pipeline: str, port: int):
                 yield process
             finally:
                 process.kill()
-
-
-def checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
-
-
-def tcp_frame(source: str, target: str, sport: int, dport: int, flags: int, seq: int, ack: int,
-              size: int = 0, *, back: bool = False) -> bytes:  # fmt: skip
-    """Return an Ethernet frame with a TCP segment whose checksums are right."""
-    addresses = ip_address(source).packed + ip_address(target).packed
-    segment = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, 80, flags, 65535, 0, 0)
-    segment += bytes(size)
-    pseudo = addresses + struct.pack("!HH", 6, len(segment))
-    padded = segment + bytes(len(segment) % 2)
-    segment = segment[:16] + struct.pack("!H", checksum(pseudo + padded)) + segment[18:]
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0x4000, 64, 6, 0) + addresses
-    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
-    ends = CLIENT_MAC + SERVER_MAC if back else SERVER_MAC + CLIENT_MAC
-    return ends + b"\x08\0" + header + segment
-
-
-def address(network: int, number: int) -> str:
-    return str(ip_address((network << 24) + number))
 
 
 # Packet-ins a second.
@@ -206,73 +170,15 @@ def bench_flow_mods() -> None:
 # What reaches the controller, and how soon a rule is there.
 
 
-def conversations(flows: int, packets: int, begin: int) -> list[list[tuple[str, bytes]]]:
-    """Return rounds of (host, frame): nine in ten flows are answered, one sends three SYNs."""
-    rounds: list[list[tuple[str, bytes]]] = [[] for _ in range(packets)]
-    for n in range(begin, begin + flows):
-        client, server = address(10, n), address(198, n)
-        syn = tcp_frame(client, server, 40000, 443, SYN, 1, 0)
-        if n % 10 == 0:
-            for part in rounds[:3]:
-                part.append(("client", syn))
-            continue
-        rounds[0].append(("client", syn))
-        rounds[1].append(
-            ("server", tcp_frame(server, client, 443, 40000, SYN | ACK, 1, 2, back=True))
-        )
-        for k in range(2, packets):
-            there, seq = k % 2 == 0, 2 + 1000 * (k // 2)
-            frame = (
-                tcp_frame(client, server, 40000, 443, ACK, seq - 1000, seq - 1000, 1000)
-                if there
-                else tcp_frame(server, client, 443, 40000, ACK, seq - 1000, seq, 1000, back=True)
-            )
-            rounds[k].append(("client" if there else "server", frame))
-    return rounds
-
-
-class Share(NamedTuple):
-    """Which part of the traffic reached the controller."""
-
-    packets: float
-    bytes: float
-
-
-def shares(settings: str, lengths: tuple[int, ...]) -> list[Share]:
-    """Return the share for each number of packets per flow."""
-    found = []
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        Network("single") as network,
-        Controller(Path(directory), settings, timeout="2s") as control,
-    ):
-        begin = 1
-        for packets in lengths:
-            before = control.total("candidate_packets_total")
-            sent = size = 0
-            for part in conversations(200, packets, begin):
-                for host, frame in part:
-                    network.send(host, frame)
-                    size += len(frame)
-                sent += len(part)
-                time.sleep(0.02)  # a round trip
-            time.sleep(0.3)
-            candidates = control.total("candidate_packets_total") - before
-            # A candidate is a handshake's segment without data: 54 bytes, or up to the snaplen.
-            found.append(Share(candidates / sent, candidates * SEGMENT_BYTES / size))
-            begin += 200
-    return found
-
-
 def bench_share() -> None:
     lengths = (5, 10, 25, 50, 100)
     print("\n### Share of the traffic that reaches the controller\n")
     print("90% of the flows are answered, 10% send three SYNs in vain.\n")
     print(f"| of | packets per flow: {' | '.join(map(str, lengths))} |")
     print(f"| --- |{' ---: |' * len(lengths)}")
-    for name, settings in (("conntrack", CONNTRACK), ("reactive", "pipeline: reactive")):
-        found = shares(settings, lengths)
-        for part in Share._fields:
+    for name, settings in PIPELINES.items():
+        found = shares(settings, lengths, 200)
+        for part in ("packets", "bytes"):
             values = (f"{getattr(each, part):.1%}" for each in found)
             print(f"| {part}, {name} | {' | '.join(values)} |", flush=True)
 
@@ -290,7 +196,7 @@ def quantile(buckets: list[tuple[float, float]], wanted: float) -> float:
 def bench_delay() -> None:
     print("\n### From a verdict's deadline until the switch confirmed its redirect rule\n")
     print("| pipeline | rules | p50, ms | p99, ms |\n| --- | ---: | ---: | ---: |")
-    for name, settings in (("conntrack", CONNTRACK), ("reactive", "pipeline: reactive")):
+    for name, settings in PIPELINES.items():
         with (
             tempfile.TemporaryDirectory() as directory,
             Network("single") as network,

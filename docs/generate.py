@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
+from benchmarks.experiments import page as experiments
 from chamaleonet import metrics as declared
 from chamaleonet.analysis import schema
 from chamaleonet.config import LIVE, Config, json_schema, load
@@ -165,6 +166,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "top": top,
     "doctor": examine.markdown,
+    "experiments": lambda: experiments.markdown(DOCS / "experiments"),
 }
 
 

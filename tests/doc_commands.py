@@ -98,6 +98,7 @@ HOW = {
     "docs/deploy.md: deploy/ovs-setup --dry-run inline br0": SWITCH,
     "docs/events.md: chamaleonet tail": SWITCH,
     "docs/events.md: tcpdump -n -i log0 -w erroneous.pcap": SWITCH,
+    "docs/experiments.md: make experiments": HERE,  # what it would do, too
     # Word by word what the controller does, which mininet_tests/test_floods.py tries.
     "docs/floods.md: ovs-vsctl -- --id=@d create Datapath datapath_version=0 -- add Open_vSwitch ."
     " datapaths netdev=@d": Elsewhere("tests/switch/test_tracker.py", ("docs/floods.md",)),

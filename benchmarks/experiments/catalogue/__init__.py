@@ -1,0 +1,1 @@
+"""One module per experiment: ``EXPERIMENT`` describes it, ``run(quick)`` returns its rows."""
