@@ -144,10 +144,12 @@ def by_ovs_ofctl(file: Path) -> float:
     return rate
 
 
-def by_rulebook() -> float:
+def by_rulebook(rules: int = RULES) -> float:
+    """Return how many rules a second a new bridge confirms when our rulebook sends them."""
     add_bridge()
     port = free_port()
-    with app("rules", port, stdout=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"BENCH_RULES": str(rules)}
+    with app("rules", port, stdout=subprocess.PIPE, text=True, env=environment) as process:
         run("ovs-vsctl", "set-controller", BRIDGE, f"tcp:127.0.0.1:{port}", "--", "set",
             "controller", BRIDGE, "max_backoff=1000")  # fmt: skip
         rate = float(process.stdout.readline())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import eventlet
@@ -13,7 +14,9 @@ from chamaleonet.switch.launcher import spare_the_collector  # noqa: E402
 
 
 def main(app: str, port: str) -> None:
-    framework.configure("127.0.0.1", int(port))
+    listener = socket.create_server(("127.0.0.1", int(port)))
+    framework.listen(listener)
+    framework.connect_by(framework.converse, lambda: None)
     manager = framework.AppManager.get_instance()
     manager.load_apps([f"benchmarks.apps.{app}"])
     services = manager.instantiate_apps(**manager.create_contexts())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
+from itertools import islice
 
-from benchmarks.rules import RULES, redirects
+from benchmarks.rules import redirects
 from chamaleonet.switch import framework
 from chamaleonet.switch.pipeline import Change
 from chamaleonet.switch.rulebook import Phase, Rulebook
+
+RULES = int(os.environ["BENCH_RULES"])
 
 
 def _ignore(*_):
@@ -43,7 +47,7 @@ class Rules(framework.App):
             return
         if self.begin is None:
             self.begin = time.perf_counter()
-            self.book.apply(map(Change, redirects()))
+            self.book.apply(map(Change, islice(redirects(), RULES)))
             self.confirmed(event)
         elif all(state.name == "CONFIRMED" for _, state in self.book):
             print(RULES / (time.perf_counter() - self.begin), flush=True)

@@ -57,7 +57,7 @@ class Chart(_Strict):
     """The figure: one line, or one group of bars, per value of ``series``.
 
     Attributes:
-        x: a column; of text where kind is bar.
+        x: a column; of text where kind is bar. A row without it is drawn as a level.
         y: a column of numbers. Published numbers of this column are drawn as well.
         series: the columns that tell lines apart.
         log: the axes that are logarithmic.

@@ -46,7 +46,7 @@ def _series(result: Result) -> dict[str, tuple[list[Any], list[Any]]]:
     chart = result.experiment.chart
     lines: dict[str, tuple[list[Any], list[Any]]] = {}
     for row in result.rows:
-        if row[chart.x] is not None and row[chart.y] is not None:
+        if row[chart.y] is not None:
             label = ", ".join(str(row[name]) for name in chart.series if row[name] is not None)
             xs, ys = lines.setdefault(label, ([], []))
             xs.append(row[chart.x])
@@ -57,6 +57,9 @@ def _series(result: Result) -> dict[str, tuple[list[Any], list[Any]]]:
 def _lines(axes: Axes, lines: dict[str, tuple[list[Any], list[Any]]], *, steps: bool) -> None:
     looks = zip(cycle(_COLOURS), cycle(_MARKS), cycle(_DASHES), strict=False)
     for (label, (xs, ys)), (colour, mark, dash) in zip(lines.items(), looks, strict=False):
+        if xs == [None]:  # it has no place on this axis: a level
+            axes.axhline(ys[0], label=label, color=colour, linestyle=dash)
+            continue
         axes.plot(
             xs, ys, label=label, color=colour, marker=mark, linestyle=dash, markersize=4,
             drawstyle="steps-post" if steps else "default", markevery=max(1, len(xs) // 15),
