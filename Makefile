@@ -37,7 +37,7 @@ lint: $(VENV)/installed site ## style, types, the direction of imports, generate
 
 bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/install-packages argus-server argus-client
-	-$(BIN)/pip install --quiet '.[bench]'
+	-$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.floods
 	deploy/as-root $(BIN)/python -m benchmarks.live
@@ -46,8 +46,7 @@ bench: $(VENV)/installed packages ## compare with the peers; ratios of medians
 	deploy/as-root $(BIN)/python -m benchmarks.budget
 	$(BIN)/python -m benchmarks.report
 
-experiments: $(VENV)/installed packages ## run all experiments; docs/experiments.md
-	$(BIN)/pip install --quiet '.[bench]'
+experiments: $(VENV)/installed packages ## run all experiments; docs/experiments.md tells of them
 	deploy/as-root $(BIN)/python -m benchmarks.experiments
 	$(BIN)/python docs/generate.py
 

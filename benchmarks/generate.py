@@ -1,10 +1,12 @@
 """Write a capture for the benchmarks, and what its verdicts are by construction.
 
-    python -m benchmarks.generate [--packets N] [--flows M] [--seconds S] [--seed K] [FILE]
+    python -m benchmarks.generate [--packets N] [--flows M] [--seconds S] [--seed K]
+        [--failing SHARE] [FILE]
 
 Flows begin evenly over S seconds, 10% of them IPv6. They are web-like TCP connections with a
-log-normal number of packets, DNS, QUIC-like UDP, pings; and 34% failures: SYNs, datagrams and
-pings that nobody answers, tried 1 to 4 times at 0, 1, 3 and 7 s, and such that get an ICMP error.
+log-normal number of packets, DNS, QUIC-like UDP, pings; and failures, a SHARE of 0.34 by default:
+SYNs, datagrams and pings that nobody answers, tried 1 to 4 times at 0, 1, 3 and 7 s, and such that
+get an ICMP error.
 With the defaults about 170,000 flows are within their idle timeout at any time: S is what to
 raise along with N and M for a longer capture with the same number of live flows.
 
@@ -42,6 +44,10 @@ class Kind(NamedTuple):
     protocol: int
     verdict: str
 
+    @property
+    def fails(self) -> bool:
+        return self.verdict in ("unanswered", "icmp_error")
+
 
 KINDS = {
     "web": Kind(0.33, TCP_PROTOCOL, "answered"),
@@ -58,6 +64,15 @@ KINDS = {
     "unreachable udp": Kind(0.025, UDP_PROTOCOL, "icmp_error"),
 }
 _NAMES = list(KINDS)
+_FAILING = sum(kind.share for kind in KINDS.values() if kind.fails)
+
+
+def shares(failing: float) -> dict[str, float]:
+    """Return each kind's share of the flows where so many fail, the rest in proportion."""
+    of_failing, of_others = failing / _FAILING, (1 - failing) / (1 - _FAILING)
+    return {
+        name: kind.share * (of_failing if kind.fails else of_others) for name, kind in KINDS.items()
+    }
 
 
 def capture(parameters: Parameters, path: Path) -> dict[str, object]:
@@ -86,7 +101,7 @@ class _Maker:
             raise SystemExit("too many flows: the clients' ports are used up")
 
         # Flows. Largest remainders would be exact; rounding and filling up with web is enough.
-        sizes = {name: round(kind.share * count) for name, kind in KINDS.items()}
+        sizes = {name: round(share * count) for name, share in shares(parameters.failing).items()}
         sizes["web"] += count - sum(sizes.values())
         kind = random.permutation(np.repeat(np.arange(len(KINDS)), list(sizes.values())))
         number = np.arange(count)
@@ -262,7 +277,7 @@ def main() -> None:
     """Write a capture and print what replay should say of it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     for name, default in Parameters()._asdict().items():
-        parser.add_argument(f"--{name}", type=int, default=default)
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument(
         "file", nargs="?", type=Path, help="default: one in benchmarks/.data, reused"
     )

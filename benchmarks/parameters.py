@@ -15,7 +15,8 @@ class Parameters(NamedTuple):
     flows: int = 500_000
     seconds: int = 600
     seed: int = 1
+    failing: float = 0.34  # of the flows
 
     @property
     def path(self) -> Path:
-        return DATA / f"{self.packets}-{self.flows}-{self.seconds}-{self.seed}.pcap"
+        return DATA / f"{self.packets}-{self.flows}-{self.seconds}-{self.seed}-{self.failing}.pcap"

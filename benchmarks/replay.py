@@ -94,8 +94,8 @@ class Benchmark:
         self.packets = {contender.name: contender.packets for contender in contenders}
 
         _tell("capture twice as long")
-        packets, flows, seconds, seed = self.parameters
-        longer = Parameters(2 * packets, 2 * flows, 2 * seconds, seed)
+        packets, flows, seconds, *_ = self.parameters
+        longer = self.parameters._replace(packets=2 * packets, flows=2 * flows, seconds=2 * seconds)
         self._make(longer)
         self.longer = run([*_REPLAY, str(longer.path)])
         self.help = middle([run([*_CHAMALEONET, "--help"]) for _ in range(6)][1:])

@@ -92,6 +92,7 @@ def draw_again(wanted: Sequence[str], directory: Path) -> None:
     """
     from benchmarks.experiments.figure import draw
 
+    _make(directory)
     for name in wanted or [path.stem for path in sorted(directory.glob("*.json"))]:
         experiment = load(name).EXPERIMENT
         path = directory / f"{name}.json"
@@ -125,6 +126,8 @@ def _make(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{directory}: {error.strerror}") from None
+    if not os.access(directory, os.W_OK):
+        raise UserError(f"{directory}: not writable")
 
 
 if __name__ == "__main__":

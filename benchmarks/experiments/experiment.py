@@ -44,6 +44,7 @@ class Published(_Strict):
         source: where it stands, to the section or the file.
         column: which of ours it compares with; "": with none.
         where: the row that compares, by some of its cells. A cell that is not named is any.
+        x: where it stands on the figure's x axis; None: that was not published, it is a level.
     """
 
     what: str
@@ -51,6 +52,7 @@ class Published(_Strict):
     source: str
     column: str = ""
     where: Row = {}
+    x: float | None = None
 
 
 class Chart(_Strict):
@@ -58,16 +60,21 @@ class Chart(_Strict):
 
     Attributes:
         x: a column; of text where kind is bar. A row without it is drawn as a level.
-        y: a column of numbers. Published numbers of this column are drawn as well.
+        y: a column of numbers, or several. Published numbers of these are drawn as well.
         series: the columns that tell lines apart.
         log: the axes that are logarithmic.
     """
 
     kind: Literal["line", "steps", "bar"]
     x: str
-    y: str
+    y: str | tuple[str, ...]
     series: tuple[str, ...] = ()
     log: Literal["", "x", "y", "xy"] = ""
+
+    @property
+    def ys(self) -> tuple[str, ...]:
+        """The columns of y."""
+        return (self.y,) if isinstance(self.y, str) else self.y
 
 
 class Experiment(_Strict):
@@ -78,6 +85,7 @@ class Experiment(_Strict):
         question: one sentence.
         method: how it is measured.
         explains: what explains a difference to what was published, and what the numbers do not say.
+        tabled: where there are too many rows for a page, those that are shown: cells by column.
         needs_root: it runs on a switch.
         parameters: of a full run, by name; a seed among them where anything is drawn.
         quick: those that differ in a quick run.
@@ -90,6 +98,7 @@ class Experiment(_Strict):
     columns: tuple[Column, ...]
     chart: Chart
     published: tuple[Published, ...] = ()
+    tabled: dict[str, tuple[Cell, ...]] = {}
     needs_root: bool = False
     parameters: dict[str, Any] = {}
     quick: dict[str, Any] = {}
@@ -109,7 +118,7 @@ class Experiment(_Strict):
     @model_validator(mode="after")
     def _names_are_known(self) -> Experiment:
         chart = self.chart
-        names = {chart.x, chart.y, *chart.series}
+        names = {chart.x, *chart.ys, *chart.series, *self.tabled}
         for each in self.published:
             names |= {*each.where, *([each.column] if each.column else [])}
         unknown = names - {column.name for column in self.columns}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from benchmarks.experiments.result import Result
 
 # Of the palette that Okabe and Ito made for all kinds of colour vision; marks and dashes besides.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_MARKS = ("o", "s", "^", "D", "v", "x")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
+_MARKS = ("o", "s", "^", "D", "v", "x", "P")
 _DASHES = ("-", "--", ":", "-.")
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo")
 _SETTINGS = {"svg.hashsalt": "chamaleonet", "svg.fonttype": "path", "font.family": "DejaVu Sans"}
@@ -38,7 +38,7 @@ def draw(result: Result, path: Path) -> None:
         _published(axes, result)
         _axes(axes, result)
         if len(axes.get_legend_handles_labels()[1]) > 1:
-            axes.legend(fontsize="small", frameon=False)
+            figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
@@ -46,11 +46,14 @@ def _series(result: Result) -> dict[str, tuple[list[Any], list[Any]]]:
     chart = result.experiment.chart
     lines: dict[str, tuple[list[Any], list[Any]]] = {}
     for row in result.rows:
-        if row[chart.y] is not None:
-            label = ", ".join(str(row[name]) for name in chart.series if row[name] is not None)
-            xs, ys = lines.setdefault(label, ([], []))
+        parts = [str(row[name]) for name in chart.series if row[name] is not None]
+        for y in chart.ys:
+            if row[y] is None:
+                continue
+            title = [result.experiment.column(y).title] if len(chart.ys) > 1 else []
+            xs, ys = lines.setdefault(", ".join(parts + title), ([], []))
             xs.append(row[chart.x])
-            ys.append(row[chart.y])
+            ys.append(row[y])
     return lines
 
 
@@ -61,7 +64,8 @@ def _lines(axes: Axes, lines: dict[str, tuple[list[Any], list[Any]]], *, steps: 
             axes.axhline(ys[0], label=label, color=colour, linestyle=dash)
             continue
         axes.plot(
-            xs, ys, label=label, color=colour, marker=mark, linestyle=dash, markersize=4,
+            xs, ys, label=label, color=colour, marker=mark, markersize=4,
+            linestyle=dash if len(xs) > 1 else "",
             drawstyle="steps-post" if steps else "default", markevery=max(1, len(xs) // 15),
         )  # fmt: skip
 
@@ -81,30 +85,25 @@ def _bars(axes: Axes, lines: dict[str, tuple[list[Any], list[Any]]]) -> None:
 
 
 def _published(axes: Axes, result: Result) -> None:
-    """Draw the published numbers of this column: as points where x is told, else as a line."""
-    chart = result.experiment.chart
-    points, label = [], "published"
-    for each in result.experiment.published:
-        if each.column != chart.y or isinstance(each.value, str):
-            continue
-        x = each.where.get(chart.x)
-        if isinstance(x, int | float) and chart.kind != "bar":
-            points.append((x, each.value))
-        else:
-            axes.axhline(each.value, color="black", linestyle=(0, (1, 2)), label=label)
-            label = "_"  # once in the legend
+    """Draw the published numbers of these columns: points, or levels where no x was published."""
+    numbers = [
+        each for each in result.experiment.published
+        if each.column in result.experiment.chart.ys and not isinstance(each.value, str)
+    ]  # fmt: skip
+    points = [(each.x, each.value) for each in numbers if each.x is not None]
+    levels = {each.value for each in numbers if each.x is None}
     if points:
-        axes.plot(
-            *zip(*points, strict=True), label="published", color="black", marker="*",
-            markersize=9, linestyle="none",
-        )  # fmt: skip
+        xs, ys = zip(*points, strict=True)
+        axes.plot(xs, ys, label="published", color="black", marker="*", markersize=9, linestyle="")
+    for level in sorted(levels):
+        axes.axhline(level, label="published", color="black", linewidth=2, linestyle=(0, (1, 3)))
 
 
 def _axes(axes: Axes, result: Result) -> None:
     chart = result.experiment.chart
-    x, y = (result.experiment.column(name) for name in (chart.x, chart.y))
+    x, y = result.experiment.column(chart.x), result.experiment.column(chart.ys[0])
     axes.set_xlabel(x.heading)
-    axes.set_ylabel(y.heading)
+    axes.set_ylabel(y.heading if len(chart.ys) == 1 else y.unit or "number")
     if "x" in chart.log:
         axes.set_xscale("log")
     if "y" in chart.log:
@@ -113,7 +112,7 @@ def _axes(axes: Axes, result: Result) -> None:
         axes.set_ylim(bottom=0)
     for axis, column in ((axes.xaxis, x), (axes.yaxis, y)):
         if column.unit == "share":
-            axis.set_major_formatter(PercentFormatter(1, decimals=None))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
         elif column is y or chart.kind != "bar":
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.grid(alpha=0.3)

@@ -10,7 +10,7 @@ from benchmarks.experiments.result import Result, read
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.experiments.experiment import Cell, Column
+    from benchmarks.experiments.experiment import Cell, Column, Published
 
 _URL = re.compile(r"(https?://[^\s,)]+)")
 
@@ -39,7 +39,7 @@ def section(result: Result, directory: str) -> str:
         *_published(result),
         experiment.explains,
         "",
-        f"*{_where(result)}* [{result.name}.json]({directory}/{result.name}.json)",
+        f"*{_where(result)}* All rows: [{result.name}.json]({directory}/{result.name}.json)",
         "",
     ]
     return "\n".join(lines)
@@ -62,12 +62,14 @@ def shown(value: Cell, column: Column) -> str:
 
 def _table(result: Result) -> list[str]:
     columns = result.experiment.columns
+    shows = result.experiment.tabled.items()
+    tabled = [row for row in result.rows if all(row[name] in cells for name, cells in shows)]
     sides = []
     for column in columns:
         is_text = any(isinstance(row[column.name], str) for row in result.rows)
         sides.append("---" if is_text else "---:")
     lines = [_line([column.heading for column in columns]), _line(sides)]
-    rows = ([shown(row[column.name], column) for column in columns] for row in result.rows)
+    rows = ([shown(row[column.name], column) for column in columns] for row in tabled)
     return lines + [_line(row) for row in rows]
 
 
@@ -75,7 +77,7 @@ def _published(result: Result) -> list[str]:
     """Return published numbers beside ours, or nothing where none are known."""
     published = result.experiment.published
     if not published:
-        return []
+        return ["We know of no published number to set beside these.", ""]
     lines = [_line(["what", "published", "ours", "source"]), _line(["---", "---:", "---:", "---"])]
     for each in published:
         theirs, ours = str(each.value), ""
@@ -84,9 +86,21 @@ def _published(result: Result) -> list[str]:
             theirs = each.value if isinstance(each.value, str) else shown(each.value, column)
             row = result.matching(each.where)
             ours = shown(row[each.column], column) if row else ""
+            if row and each.where:
+                ours += f" ({_which(result, each)})"
         source = _URL.sub(r"<\1>", each.source)
         lines.append(_line([each.what, theirs, ours or "not measured", source]))
     return [*lines, ""]
+
+
+def _which(result: Result, published: Published) -> str:
+    """Return which of our rows compares, in its own words."""
+    cells = []
+    for name, cell in published.where.items():
+        column = result.experiment.column(name)
+        text = shown(cell, column)
+        cells.append(text if isinstance(cell, str) else f"{column.title} {text}")
+    return ", ".join(cells)
 
 
 def _where(result: Result) -> str:
