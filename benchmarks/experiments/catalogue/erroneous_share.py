@@ -14,10 +14,11 @@ from benchmarks.experiments.experiment import PAPER, Chart, Column, Experiment, 
 from benchmarks.generate import capture as generate
 from benchmarks.parameters import Parameters
 from chamaleonet.capture.files import open_capture
-from chamaleonet.flows.engine import PRIVATE, Engine, Settings
+from chamaleonet.flows.engine import Engine, Settings
 from chamaleonet.flows.records import Direction
 from chamaleonet.flows.transitions import ERRONEOUS, State
 from chamaleonet.replay import Replay
+from chamaleonet.units import PRIVATE
 from tests.captures import CAPTURES
 
 if TYPE_CHECKING:
