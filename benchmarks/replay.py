@@ -205,7 +205,7 @@ class Benchmark:
 
     def markdown(self) -> str:
         """Return everything, for people."""
-        count, flows, seconds, _ = self.parameters
+        count, flows, seconds, *_ = self.parameters
         peers = [peer for peer in ("tcpdump", "argus", "nfstream") if peer in self.results]
         rows = [["command", "packets/s", *(f"x {peer}" for peer in peers), "s", "CPU s", "peak MB"]]
         rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
