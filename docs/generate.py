@@ -23,6 +23,7 @@ from chamaleonet.analysis import schema
 from chamaleonet.config import LIVE, Config, json_schema, load
 from chamaleonet.doctor import examine
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
+from chamaleonet.lab import result
 from chamaleonet.log import columns, healthy
 from chamaleonet.log.events import jsonl as events
 from chamaleonet.log.stream import messages
@@ -182,6 +183,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "report.schema.json": schema.json_schema,
     "verdict-stream.schema.json": messages.json_schema,
     "configuration.schema.json": json_schema,
+    "lab-result.schema.json": result.json_schema,
 }
 
 
