@@ -32,7 +32,7 @@ ANSWERED, RECOVERED = State.ANSWERED.label, State.RECOVERED.label
 PENDING, UNANSWERED = State.PENDING.label, State.UNANSWERED.label
 
 
-@dataclass
+@dataclass(eq=False)
 class Case:
     """A true flow and what was found of it.
 

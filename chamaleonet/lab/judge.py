@@ -135,12 +135,13 @@ def _plant(
 ) -> PlantResult:
     plant = planted.plant
     failed = [case for case in cases if case.failed]
-    wrong = [case for case in failed if not (case.agrees and case.flow.verdict in plant.verdicts)]
+    other = Counter(case.flow.verdict for case in failed if case.flow.verdict not in plant.verdicts)
+    wrong = [case for case in failed if case.flow.verdict in plant.verdicts and not case.agrees]
     lacking = [case for case in failed if len(case.written) < case.least]
     false = [case for case in all_cases if case.wrongly_written and planted.touches(case.flow.key)]
     result: dict[str, Any] = {
         "expected_flows": len(failed),
-        "judged_right": len(failed) - len(wrong),
+        "judged_right": len(failed) - other.total() - len(wrong),
         "captured": sum(len(case.written) for case in failed),
         "captured_missing": sum(case.least - len(case.written) for case in lacking),
         "false_captures": sum(case.wrongly_written for case in false),
@@ -149,6 +150,9 @@ def _plant(
     problems = []
     if len(failed) < plant.least:
         problems.append(f"{len(failed)} flows failed, not {plant.least}: it did not happen")
+    if other:
+        counts = ", ".join(f"{verdict} {count}" for verdict, count in other.items())
+        problems.append(f"flows failed in other ways: {counts}")
     if wrong:
         problems.append(f"{len(wrong)} of {len(failed)} flows were not judged right")
     if lacking:
@@ -170,7 +174,15 @@ def _plant(
         ),
         finding_named=bool(result["named_by"]),
         delay=_delay(failed),
-        missed=rows.of([*wrong, *(case for case in lacking if case not in wrong)]),
+        missed=rows.of(
+            [
+                case
+                for case in failed
+                if case.flow.verdict not in plant.verdicts
+                or not case.agrees
+                or len(case.written) < case.least
+            ]
+        ),
         problems=problems,
         **result,
     )

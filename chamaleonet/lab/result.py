@@ -179,20 +179,18 @@ def write(result: Result, path: Path) -> None:
 def show(result: Result, console: Console) -> None:
     """Print a result for people."""
     table = Table(title=f"{result.title} (seed {result.seed})", title_justify="left")
-    for heading in ("plant", "named by"):
-        table.add_column(heading)
-    for heading in ("failed", "judged right", "captured", "of at least", "false", "rule after"):
+    table.add_column("plant, named by", no_wrap=True)
+    for heading in ("failed", "right", "captured", "false", "rule"):
         table.add_column(heading, justify="right")
     for plant in result.plants:
+        delay = plant.delay.p50
         table.add_row(
-            plant.name,
-            ", ".join(plant.named_by) or "-",
+            f"{plant.name}\n  {', '.join(plant.named_by) or 'nothing'}",
             str(plant.expected_flows),
             str(plant.judged_right),
-            str(plant.captured),
-            str(plant.captured_expected.least),
+            f"{plant.captured}/{plant.captured_expected.least}",
             str(plant.false_captures),
-            "-" if plant.delay.p50 is None else f"{plant.delay.p50 * 1000:.0f} ms",
+            "-" if delay is None else f"{delay * 1000:.0f} ms",
             style="red" if plant.problems else None,
         )
     if result.plants:
@@ -208,9 +206,9 @@ def show(result: Result, console: Console) -> None:
     )
     for plant in result.plants:
         for problem in plant.problems:
-            console.print(f"{plant.name}: {problem}", style="red", markup=False)
+            console.print(f"{plant.name}: {problem}", style="red", markup=False, soft_wrap=True)
     for problem in result.problems:
-        console.print(problem, style="red", markup=False)
+        console.print(problem, style="red", markup=False, soft_wrap=True)
     console.print("as it must be" if result.ok else "not as it must be")
 
 

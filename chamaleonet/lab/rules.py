@@ -99,7 +99,7 @@ def _spans(text: str) -> list[tuple[int, Span]]:
     there: dict[tuple[int, Fields], int] = {}
     for line in text.splitlines():
         if stamp := _TIME.match(line):
-            moment = datetime.strptime(stamp[1], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(stamp[1]).replace(tzinfo=UTC)
             time = round(moment.timestamp() * 1000) * 10**6
         event = _EVENT.match(line)
         if event is None:

@@ -17,7 +17,7 @@ from chamaleonet.errors import UserError
 from chamaleonet.flows.engine import Engine
 from chamaleonet.flows.headers import BIT_REQUEST
 from chamaleonet.flows.records import MARK_CLIENT_HIGH, Change, Role
-from chamaleonet.flows.transitions import VERDICTS
+from chamaleonet.flows.transitions import VERDICTS, State
 from chamaleonet.log.arrow import arrow_batch
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _COLUMNS: dict[str, Any] = {
 }  # fmt: skip
 # A key as decoded packets and flows have it, at the beginning of both records.
 KEY_BYTES = 38
+_NEVER_JUDGED = (State.PENDING, State.MIDSTREAM)
 
 
 class Key(NamedTuple):
@@ -163,7 +164,7 @@ class _Seen:
         flows = output.events["flow"][ended].copy()
         if not len(flows):
             return
-        rows = arrow_batch(flows).drop_columns(["community_id"]).to_pylist()
+        rows = arrow_batch(flows).select([*Key._fields, "verdict"]).to_pylist()
         for at, flow, row in zip(output.events["row"][ended].tolist(), flows, rows, strict=True):
             name = at, int(flow["first"])
             self.flows.append(
@@ -175,9 +176,9 @@ class _Seen:
                     first=name[1],
                     last=int(flow["last"]),
                     verdict=row["verdict"],
-                    judged=None if row["judged"] is None else int(flow["judged"]),
+                    judged=None if flow["state"] in _NEVER_JUDGED else int(flow["judged"]),
                     erred=self._erred.pop(name, None),
-                    attempts=row["attempts"],
+                    attempts=int(flow["attempts"]),
                     packets=tuple(self._packets.pop(name, ())),
                 )
             )

@@ -112,7 +112,7 @@ def test_a_wrong_verdict(run, tmp_path):
 def test_a_verdict_that_is_not_the_plants(run, tmp_path):
     plant = the_plant(run.judged(tmp_path, PLANT | {"verdicts": "refused"}))
     assert plant.judged_right == 0
-    assert plant.problems == ["3 of 3 flows were not judged right"]
+    assert plant.problems == ["flows failed in other ways: unanswered 3"]
 
 
 def test_a_suspect_verdict(run, tmp_path):
