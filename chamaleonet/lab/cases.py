@@ -76,10 +76,15 @@ class Case:
         return self.flow.erred is not None or self.races
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether its live verdict cannot be relied on."""
+        return self.live is not None and self.live.quality == Quality.SUSPECT.label
+
+    @property
     def agrees(self) -> bool:
         """Whether the live verdict is the true one, and can be relied on."""
         true, live = self.flow.verdict, self.live and self.live.verdict
-        if self.live is not None and self.live.quality == Quality.SUSPECT.label:
+        if self.is_suspect:
             return False
         if self.races and true in (ANSWERED, RECOVERED):
             return live in (None, RECOVERED)

@@ -154,7 +154,11 @@ def _plant(
         counts = ", ".join(f"{verdict} {count}" for verdict, count in other.items())
         problems.append(f"flows failed in other ways: {counts}")
     if wrong:
-        problems.append(f"{len(wrong)} of {len(failed)} flows were not judged right")
+        suspect = sum(case.is_suspect for case in wrong)
+        problems.append(
+            f"{len(wrong)} of {len(failed)} flows were not judged right"
+            + (f", {suspect} of them because replies seemed out of sight" if suspect else "")
+        )
     if lacking:
         problems.append(
             f"{result['captured_missing']} packets of {len(lacking)} flows were not captured"

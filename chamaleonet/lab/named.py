@@ -19,6 +19,10 @@ _COUNTED: dict[str, Callable[[Any], bool]] = {
 }
 
 
+# A wider network than these is named for whoever is in it.
+_NARROW = {4: 24, 6: 48}
+
+
 class Place:
     """The machines that a plant is about.
 
@@ -30,12 +34,12 @@ class Place:
         self._networks = networks
 
     def __contains__(self, text: str) -> bool:
-        """Tell whether an address, or a network that overlaps, is meant."""
+        """Tell whether an address, or a narrow network that overlaps, is meant."""
         try:
             other = ip_network(text)
         except ValueError:
             return False
-        return any(
+        return other.prefixlen >= _NARROW[other.version] and any(
             network.version == other.version and network.overlaps(other)
             for network in self._networks
         )

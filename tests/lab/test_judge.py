@@ -124,6 +124,9 @@ def test_a_suspect_verdict(run, tmp_path):
     result = run.judged(tmp_path)
     assert (result.ok, the_plant(result).judged_right) == (False, 0)
     assert the_plant(result).missed[0].quality == "suspect"
+    assert the_plant(result).problems == [
+        "3 of 3 flows were not judged right, 3 of them because replies seemed out of sight"
+    ]
 
 
 def test_a_healthy_flow_that_is_taken_for_a_failure(run, tmp_path):

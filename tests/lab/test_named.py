@@ -15,8 +15,9 @@ NOTHING = FINDING | {"hosts": [], "evidence": []}
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        (HPC, True), (GONE, False), ("2001:db8:5::7", True), ("10.20.0.0/16", True),
-        ("10.21.0.0/16", False), ("stale", False), ("", False),
+        (HPC, True), (GONE, False), ("2001:db8:5::7", True), ("10.20.30.0/24", True),
+        ("10.20.31.0/24", False), ("10.0.0.0/8", False), ("2001:db8:5:1::/64", True),
+        ("stale", False), ("", False),
     ],
 )  # fmt: skip
 def test_a_place(text, meant):
