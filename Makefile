@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Open vSwitch, Mininet and the ordinary tools that make traffic and read captures.
-PACKAGES := openvswitch-switch mininet iproute2 ethtool iputils-ping curl dnsmasq-base \
+PACKAGES := openvswitch-switch mininet iproute2 nftables ethtool iputils-ping curl dnsmasq-base \
 	bind9-dnsutils tcpdump tcpreplay tshark openssl
 # What tests need besides: a browser, Java for Spark, setcap, a terminal, jq, systemd-analyze,
 # a lease to hold.

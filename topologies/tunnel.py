@@ -1,0 +1,47 @@
+"""One end of a tunnel: what enters its interface leaves in UDP to the other end, as it is.
+
+Usage: tunnel.py INTERFACE HERE THERE
+
+It ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+import struct
+import sys
+
+PORT = 1194
+_TUNSETIFF = 0x400454CA
+_IFF_TUN, _IFF_NO_PI = 1, 0x1000
+
+
+def open_tunnel(name: str) -> int:
+    """Return a descriptor for the packets of a tun interface."""
+    descriptor = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH", name.encode(), _IFF_TUN | _IFF_NO_PI))
+    return descriptor
+
+
+def carry(name: str, here: str, there: str) -> None:
+    inner = open_tunnel(name)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outer:
+        outer.bind((here, PORT))
+        while True:
+            ready, _, _ = select.select([sys.stdin, inner, outer], [], [])
+            if sys.stdin in ready:
+                return
+            if inner in ready:
+                with contextlib.suppress(OSError):  # the other end is out of reach: lost
+                    outer.sendto(os.read(inner, 65535), (there, PORT))
+            if outer in ready:
+                with contextlib.suppress(OSError):  # told of an ICMP error, or no IP packet
+                    os.write(inner, outer.recv(65535))
+
+
+if __name__ == "__main__":
+    carry(*sys.argv[1:])
