@@ -93,27 +93,20 @@ class Network:
     """A switch named s1 with our two ports, and hosts by one of the topologies."""
 
     def __init__(self, topology: str) -> None:
-        module = mininet()
-        Mininet, OVSSwitch = module.net.Mininet, module.node.OVSSwitch  # noqa: N806
+        Mininet = mininet().net.Mininet  # noqa: N806
 
-        from topologies import single, tap
+        from topologies import fed, single
 
-        topologies = single.topos | tap.topos
+        topo = (single.topos | fed.topos)[topology](datapath="user")
         assert switch_runs()
-        self._net = Mininet(
-            topo=topologies[topology](), controller=None, waitConnected=False,
-            switch=lambda name, **options: OVSSwitch(name, datapath="user", **options),
-        )  # fmt: skip
+        self._net = Mininet(topo=topo, controller=None)
         self.sockets: dict[str, socket.socket] = {}
 
     def __enter__(self) -> Self:
         try:
             for host in self._net.hosts:
-                interface = host.defaultIntf().name
-                host.cmd(f"sysctl -qw net.ipv6.conf.{interface}.accept_dad=0")
-                host.cmd(f"ethtool -K {interface} tx off rx off gso off tso off gro off")
-                self.sockets[host.name] = packet_socket(interface, host.pid)
-            self._net["s1"].start([])
+                self.sockets[host.name] = packet_socket(host.defaultIntf().name, host.pid)
+            self._net.start()
             for port, interface in ((CANDIDATE_PORT, CANDIDATE), (LOGGER_PORT, LOGGER)):
                 run(
                     "ovs-vsctl", "add-port", "s1", interface, f"tag={PRIVATE_VLAN}", "--",

@@ -19,7 +19,7 @@ FLOWS = 30
 # Nobody is ever answered here: that replies are out of sight is not what is tried.
 BLIND = {"extra": "visibility: {enabled: false}\n"}
 
-pytestmark = pytest.mark.parametrize("lab", [("tap", SETTINGS, BLIND)], indirect=True)
+pytestmark = pytest.mark.parametrize("lab", [("fed", SETTINGS, BLIND)], indirect=True)
 
 
 def detectors(controller):

@@ -189,7 +189,7 @@ def test_one_direction_alone(lab):
 SEND = """
 import socket
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-    sender.sendto(b"x" * 100, ("10.0.0.2", 9))
+    sender.sendto(b"x" * 100, ("192.0.2.1", 9))
 """
 
 

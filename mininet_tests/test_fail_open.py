@@ -26,7 +26,7 @@ while True:
 """
 TALK = """
 import socket, time
-with socket.create_connection(("10.0.0.2", 8000), timeout=5) as connection:
+with socket.create_connection(("192.0.2.1", 8000), timeout=5) as connection:
     for n in range({}):
         connection.sendall(b"%05d" % n)
         assert connection.recv(100) == b"%05d" % n
@@ -43,7 +43,7 @@ def test_a_killed_controller_leaves_forwarding_alone(lab):
     try:
         controller.wait_for(lambda: server.cmd("ss -Htln sport = 8000").strip())
         talking = client.popen(["python3", "-c", TALK.format(150)])
-        pinging = client.popen(["ping", "-n", "-i", "0.05", "-c", "60", "-W", "1", "10.0.0.2"])
+        pinging = client.popen(["ping", "-n", "-i", "0.05", "-c", "60", "-W", "1", "192.0.2.1"])
         time.sleep(1)
         assert talking.poll() is None
         controller.kill()
@@ -53,7 +53,7 @@ def test_a_killed_controller_leaves_forwarding_alone(lab):
         assert re.search(rb"60 packets transmitted, 60 received", pinging.communicate()[0])
         # New flows as well, whose packets have no controller to go to.
         assert client.pexec(["python3", "-c", TALK.format(3)])[0] == "all said\n"
-        assert "3 received" in client.cmd("ping -n -i 0.05 -c 3 -W 1 10.0.0.2")
+        assert "3 received" in client.cmd("ping -n -i 0.05 -c 3 -W 1 192.0.2.1")
         assert network.rules() == rules
     finally:
         serving.kill()

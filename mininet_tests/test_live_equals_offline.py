@@ -22,7 +22,7 @@ TAP = "forward: none, scope: {ports: [1]}"
 TIMEOUT, LATE = 1.5, 0.75  # s
 PORT = f"port: {CANDIDATE_PORT}, interface: {CANDIDATE}"
 LABS = {
-    name: ("tap", f"pipeline: {pipeline}, {TAP}", {"timeout": f"{TIMEOUT}s"})
+    name: ("fed", f"pipeline: {pipeline}, {TAP}", {"timeout": f"{TIMEOUT}s"})
     for name, pipeline in {
         "conntrack": f"conntrack, candidates: {{{PORT}}}",
         "reactive": "reactive",

@@ -14,10 +14,10 @@ CONNTRACK = f"pipeline: conntrack, {BY_PORT}"
 TAP = "forward: none, scope: {ports: [1]}"
 LABS = {
     "conntrack-inline": ("single", CONNTRACK),
-    "conntrack-tap": ("tap", f"{CONNTRACK}, {TAP}"),
+    "conntrack-tap": ("fed", f"{CONNTRACK}, {TAP}"),
     "conntrack-packet-in": ("single", "pipeline: conntrack, snaplen: 100"),
     "reactive-inline": ("single", "pipeline: reactive, truncate: true"),
-    "reactive-tap": ("tap", f"pipeline: reactive, {TAP}"),
+    "reactive-tap": ("fed", f"pipeline: reactive, {TAP}"),
 }
 SNAPLEN = {"conntrack-packet-in": 100, "reactive-tap": 65535}  # plain OpenFlow cannot cut at ports
 TIMEOUT, LAG = 0.5, 0.1  # s

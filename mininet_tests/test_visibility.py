@@ -96,7 +96,7 @@ def test_a_mirror_port_that_is_unplugged_makes_verdicts_suspect_and_redirects_no
         return controller.total("suspect_prefixes", direction=direction)
 
     with (
-        Network("taps") as network,
+        Network("feds") as network,
         Controller(tmp_path, SETTINGS, timeout="2s", extra=extra) as controller,
         Clients(network),
     ):

@@ -1,31 +1,42 @@
-"""One switch that is fed by mirror ports and forwards nothing (tap).
+"""A border, and a probe that is fed by a mirror port and forwards nothing.
 
-    mirror ── 1 [ s1 ]              leaving ── 1 [ s1 ] 2 ── entering
+    staff ────┐
+              ├─ [core] ── border ── [edge] ── isp ┬─ www
+    services ─┘                         │          └─ outsider
+                                 mirror │
+                                        1
+                                     [ s1 ]
 
-Run it by hand: ``mn --custom topologies/tap.py --topo tap --switch ovs,datapath=user``, or with
-``--topo taps`` the one of a port for each direction.
+edge copies each packet that crosses it to s1, both directions to the same port.
 """
 
 from __future__ import annotations
 
-from mininet.topo import Topo
+import sys
+from pathlib import Path
+
+# `mn --custom` runs this text without __file__ and without its folder on sys.path: what it was
+# compiled from is all it knows of where it lies.
+sys.path.append(str(Path((lambda: 0).__code__.co_filename).resolve().parents[1]))
+
+from topologies.plan import OUTSIDER, SERVICES, STAFF, UPLINK, WWW, Bordered, inward
 
 
-class TapTopo(Topo):
-    """Port 1 leads to whoever plays the mirrored traffic."""
+class TapTopo(Bordered):
+    """Port 1 of probe s1 is fed."""
 
-    def build(self, dpid="00000000000000a1"):
-        self.addSwitch("s1", dpid=dpid, protocols="OpenFlow13", failMode="secure")
-        self.addLink(self.addHost("mirror"), "s1")
+    taps = (("border", "border-eth1"),)
+
+    def lay_out(self):
+        self.fabric("core")
+        self.fabric("edge")
+        self.border("border")
+        self.lan("core", {"border": 1}, staff=(STAFF, range(10, 30)), services=(SERVICES, [53]))
+        self.uplink("border", "edge")
+        self.provider(("edge", UPLINK, inward(UPLINK, 2)))
+        self.patch("edge", "s1", params1={"mirror": True})
+        self.outside("www", WWW, 20)
+        self.outside("outsider", OUTSIDER, 20)
 
 
-class TapsTopo(Topo):
-    """Ports 1 and 2 lead to whoever plays what leaves the mirrored network, and what enters it."""
-
-    def build(self, dpid="00000000000000a1"):
-        self.addSwitch("s1", dpid=dpid, protocols="OpenFlow13", failMode="secure")
-        for direction in ("leaving", "entering"):
-            self.addLink(self.addHost(direction), "s1")
-
-
-topos = {"tap": TapTopo, "taps": TapsTopo}
+topos = {"tap": TapTopo}
