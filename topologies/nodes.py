@@ -139,7 +139,9 @@ class Host(_Helped, Node):
         """Return what is to be done, in the words of ip(8)."""
         interface = self.intf()
         return [
-            *_addresses(interface, addresses),
+            *_addresses(interface, addresses[:2]),
+            # In IPv6 the newest address would be spoken from: all but the main one are deprecated.
+            *_addresses(interface, addresses[2:], " preferred_lft 0"),
             *(f"route add {prefix} dev {interface}" for prefix in neighbours),
             *(f"route add default via {address} dev {interface}" for address in gateway),
         ]
@@ -181,7 +183,7 @@ class Router(Host):
 
 
 def _addresses(interface, addresses, how=""):
-    if addresses:  # Mininet's own commands go by this one
+    if addresses and not interface.ip:  # Mininet's own commands go by it
         interface.ip, interface.prefixLen = addresses[0].split("/")
     for address in addresses:
         yield f"address add {address} dev {interface}{how}{' nodad' if ':' in address else ''}"

@@ -48,7 +48,8 @@ class Bordered(nodes.Network):
         routes = [route for lan, numbers in hosts.values() for route in lan.via(numbers[0])]
         for name, number in borders.items():
             addresses = [address for lan in lans for address in lan.addresses(number)]
-            others = [at for lan in lans for n in borders.values() if n != number for at in lan.at(n)]
+            numbers = set(borders.values()) - {number}
+            others = [address for lan in lans for n in numbers for address in lan.at(n)]
             self.route(name, switch, addresses, [*routes, *others])
 
     def uplink(self, border, switch, lan=UPLINK, number=2):
