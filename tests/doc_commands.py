@@ -120,8 +120,8 @@ HOW = {
     "docs/start.md: make demo": DEMO,
     "docs/start.md: pip install '.[report]'": HERE,
     "docs/start.md: chamaleonet check deploy/inline-ovs.yaml --rules": HERE,
-    "docs/topologies.md: mn --custom topologies/campus.py --topo campus,failMode=standalone": Elsewhere(
-        "mininet_tests/test_topologies.py", ("mn --custom", "failMode=standalone")
+    "docs/topologies.md: mn --custom topologies/campus.py --topo campus,failMode=standalone": (
+        Elsewhere("mininet_tests/test_topologies.py", ("mn --custom", "failMode=standalone"))
     ),
     "docs/topologies.md: deploy/ovs-setup --dp-id 00000000000000a1 inline s1": Elsewhere(
         "mininet_tests/test_topologies.py", ("docs/topologies.md: deploy/ovs-setup",)
