@@ -38,6 +38,7 @@ FindingKind = Literal[
     "parallel_ports",
     "outage",
     "misaddressed_monitoring",
+    "slow_server",
 ]
 Addresses = Annotated[Network, BeforeValidator(network)]
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -338,6 +338,17 @@ def monitoring(
         logs.flow(begin + n * period, client, server, port, protocol=protocol, **columns)
 
 
+def slow_server(
+    logs: Logs, client: str = "10.1.0.60", server: str = "10.9.0.60", port: int = 5432,
+    *, delay: float = 4.2, period: float = 60.0, times: int = 60, begin: float = 0.0,
+    **columns: Any,
+) -> None:  # fmt: skip
+    """A server that answers too late, each time."""
+    for n in range(times):
+        logs.flow(begin + n * period, client, server, port, verdict="recovered", delay=delay,
+                  **columns)  # fmt: skip
+
+
 def radiation(logs: Logs, *, hours: int = 24, flows: int = 500, seed: int = 1) -> None:
     """What comes in to addresses where nobody is, from everywhere; a few hosts refuse."""
     draw = random.Random(seed)

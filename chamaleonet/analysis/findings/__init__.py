@@ -21,6 +21,7 @@ from chamaleonet.analysis.findings import (
     outage,
     parallel_ports,
     port_unreachable_reflection,
+    slow_server,
     stale_server,
 )
 from chamaleonet.analysis.findings.case import Case
@@ -52,7 +53,8 @@ class Rule(NamedTuple):
 
 
 # In the order in which they are asked. A scan makes servers fail together, so it comes before an
-# outage; an outage makes clients try again and again, so it comes before dead servers.
+# outage; an outage makes clients try again and again, so it comes before dead servers. Late replies
+# are what the others leave: a server that was slow and then died is dead.
 RULES = tuple(
     Rule(module.KIND, module.find, module.tell)
     for module in (
@@ -66,6 +68,7 @@ RULES = tuple(
         ntp_dead_peer,
         misaddressed_monitoring,
         stale_server,
+        slow_server,
     )
 )
 

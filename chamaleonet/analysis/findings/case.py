@@ -92,8 +92,8 @@ class Case:
         return _erroneous(self.logs, self.from_outside)
 
     def explain(self, evidence: Iterable[Evidence]) -> None:
-        """Take away the flows of evidence."""
-        rows = list(evidence)
+        """Take away the flows of evidence, but late replies, for which one rule alone asks."""
+        rows = [row for row in evidence if not row.late]
         timed = [row for row in rows if row.timed]
         if timed:
             # Pairs tell no times: they are made again of the flows that are left.

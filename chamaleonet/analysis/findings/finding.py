@@ -21,7 +21,7 @@ _COUNTED = ("flows", "erroneous", "requests", "first", "last")
 
 @dataclass(frozen=True)
 class Evidence:
-    """Failing flows that have what is not None in common: a row of what a finding rests on.
+    """Failing or late flows that have what is not None in common: a row of what a finding rests on.
 
     Attributes:
         host: the internal host to mend; None where there is none.
@@ -36,6 +36,7 @@ class Evidence:
         period: seconds between two attempts, where they are regular.
         detail: what else is to be said, a few words.
         timed: only flows that began from ``first`` to ``last`` are meant.
+        late: only flows whose reply was late are meant: they are no failures, and explain none.
     """
 
     host: str | None
@@ -50,6 +51,7 @@ class Evidence:
     period: float | None = None
     detail: str = ""
     timed: bool = False
+    late: bool = False
 
     @classmethod
     def of(cls, row: Mapping[str, Any], *, host: str | None, **given: Any) -> Self:

@@ -25,6 +25,7 @@ TITLES = {
     "parallel_ports": "Several ports tried at once, one refused",
     "outage": "Outage of a route, firewall or service",
     "misaddressed_monitoring": "Monitoring of what is not there",
+    "slow_server": "Server that answers too late",
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from chamaleonet.analysis.late import late_replies
 from chamaleonet.analysis.shares import share
 from chamaleonet.analysis.table import Table
 from chamaleonet.log.healthy import DELAYS
@@ -80,17 +81,10 @@ def table(logs: Logs, options: Options) -> Table:
     )
 
 
-def _recovered(logs: Logs, options: Options) -> ir.Table:
-    """Return the flows that are in the log for no other reason than a late reply."""
-    flows = logs.flows
-    return flows.filter(
-        flows.verdict == "recovered", flows.reply_delay >= options.timeout, flows.icmp_type.isnull()
-    )
-
-
 def _replies(logs: Logs, options: Options) -> ir.Table:
     """Return counts of replies: direction, host, index of their bucket in DELAYS, flows."""
-    late, well = _recovered(logs, options), logs.healthy.filter(logs.healthy.delay.notnull())
+    late = late_replies(logs.flows, options)
+    well = logs.healthy.filter(logs.healthy.delay.notnull())
     parts = (
         rows.select(
             "direction",
@@ -182,7 +176,7 @@ def _delays(logs: Logs, options: Options) -> list[dict[str, Any]]:
 
 def _late(logs: Logs, options: Options) -> list[dict[str, Any]]:
     """Return how many replies came after the log's timeout."""
-    late = _recovered(logs, options)
+    late = late_replies(logs.flows, options)
     counted = late.group_by("direction", "protocol").aggregate(
         late=late.count(), longest=late.reply_delay.max()
     )
@@ -205,7 +199,7 @@ def _late(logs: Logs, options: Options) -> list[dict[str, Any]]:
 
 def _judged(logs: Logs, options: Options) -> list[dict[str, Any]]:
     """Return what the flows of each direction are under each timeout."""
-    late = _recovered(logs, options)
+    late = late_replies(logs.flows, options)
     well = logs.healthy.filter(logs.healthy.delay.notnull())
     never = logs.flows.filter(logs.flows.verdict == "unanswered")
     counts: dict[str, dict[str, int]] = {}

@@ -34,6 +34,7 @@ def plant_all(logs: Logs) -> None:
     synthetic.parallel_ports(logs)
     synthetic.outage(logs, begin=10 * HOUR)
     synthetic.monitoring(logs, period=300, times=280)
+    synthetic.slow_server(logs)
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ EXPECTED = {
     "parallel_ports": (["10.1.0.9"], 40),
     "outage": (sorted(synthetic.addresses(20)), 800),
     "misaddressed_monitoring": (["10.1.0.99"], 280),
+    "slow_server": (["10.9.0.60"], 60),
 }
 
 
