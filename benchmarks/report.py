@@ -113,6 +113,7 @@ class Site:
             "icmp_code": pa.array(draw.integers(0, 4, count), pa.uint8(), mask=~error),
             "icmp_sender": pc.if_else(pa.array(error), ends[1], None),
             "community_id": draw.integers(0, 2**62, count).astype(str),
+            "quality": np.full(count, "sound"),
         }
 
     def counters(self, hour: datetime, count: int) -> dict[str, object]:
