@@ -39,6 +39,7 @@ FindingKind = Literal[
     "outage",
     "misaddressed_monitoring",
     "slow_server",
+    "server_outage",
 ]
 Addresses = Annotated[Network, BeforeValidator(network)]
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -349,6 +349,23 @@ def slow_server(
                   **columns)  # fmt: skip
 
 
+def server_outage(
+    logs: Logs, clients: tuple[str, ...] = ("10.1.0.70", "10.1.0.71"), server: str = "10.9.0.70",
+    port: int = 8443, *, begin: float = HOUR, seconds: float = 30.0, period: float = 1.0,
+    around: float = 600.0, answered: int = 1, **columns: Any,
+) -> None:  # fmt: skip
+    """A server that is asked all the time, and is down for a while."""
+    at = begin - around
+    while at < begin + seconds + around:
+        for client in clients:
+            if begin <= at < begin + seconds:
+                logs.flow(at, client, server, port, **columns)
+            else:
+                logs.healthy(at, client, port, direction=direction(client, server),
+                             protocol=columns.get("protocol", "tcp"), flows=answered)  # fmt: skip
+        at += period
+
+
 def radiation(logs: Logs, *, hours: int = 24, flows: int = 500, seed: int = 1) -> None:
     """What comes in to addresses where nobody is, from everywhere; a few hosts refuse."""
     draw = random.Random(seed)

@@ -21,6 +21,7 @@ from chamaleonet.analysis.findings import (
     outage,
     parallel_ports,
     port_unreachable_reflection,
+    server_outage,
     slow_server,
     stale_server,
 )
@@ -53,8 +54,8 @@ class Rule(NamedTuple):
 
 
 # In the order in which they are asked. A scan makes servers fail together, so it comes before an
-# outage; an outage makes clients try again and again, so it comes before dead servers. Late replies
-# are what the others leave: a server that was slow and then died is dead.
+# outage; an outage, of one server too, makes clients try again and again, so it comes before dead
+# servers. Late replies are what the others leave: a server that was slow and then died is dead.
 RULES = tuple(
     Rule(module.KIND, module.find, module.tell)
     for module in (
@@ -63,6 +64,7 @@ RULES = tuple(
         dns_accelerator,
         port_unreachable_reflection,
         outage,
+        server_outage,
         parallel_ports,
         dns_dead_resolver,
         ntp_dead_peer,

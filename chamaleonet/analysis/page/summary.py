@@ -26,6 +26,7 @@ TITLES = {
     "outage": "Outage of a route, firewall or service",
     "misaddressed_monitoring": "Monitoring of what is not there",
     "slow_server": "Server that answers too late",
+    "server_outage": "Server that was down for a while",
 }
 
 

@@ -35,6 +35,7 @@ def plant_all(logs: Logs) -> None:
     synthetic.outage(logs, begin=10 * HOUR)
     synthetic.monitoring(logs, period=300, times=280)
     synthetic.slow_server(logs)
+    synthetic.server_outage(logs, begin=12 * HOUR)
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ EXPECTED = {
     "outage": (sorted(synthetic.addresses(20)), 800),
     "misaddressed_monitoring": (["10.1.0.99"], 280),
     "slow_server": (["10.9.0.60"], 60),
+    "server_outage": (["10.9.0.70"], 60),
 }
 
 
@@ -83,7 +85,7 @@ def test_the_machines_to_mend_first(find, planted):
     assert len(machines) == 20
     by_host = {row["host"]: row for row in machines}
     assert by_host["10.1.0.99"]["kinds"] == ["misaddressed_monitoring"]
-    assert by_host["10.1.0.33"]["share"] == pytest.approx(254 / 2164, rel=0.01)
+    assert by_host["10.1.0.33"]["share"] == pytest.approx(254 / 2224, rel=0.01)
 
 
 def test_as_json(find, planted):
@@ -263,11 +265,11 @@ def refused_connections_here_and_there(logs, draw):
     [
         (
             people_have_no_period, servers_that_answer_half_of_the_time, late_answers,
-            a_server_that_came_back, waiting_for_a_server,
+            waiting_for_a_server,
         ),
         (
             a_private_resolver_inside, a_resolver_that_loses_some, a_recursive_resolver,
-            a_resolver_that_was_down_for_minutes, a_peer_that_loses_some,
+            a_peer_that_loses_some,
         ),
         (
             a_collector_in_use, a_ping_by_hand, a_watched_host_that_reboots,
@@ -285,6 +287,12 @@ def test_what_is_no_finding(find, day, innocent):
     for plant in innocent:
         plant(day, random.Random(1))
     assert [(each.kind, each.cause) for each in find(day).findings] == []
+
+
+@pytest.mark.parametrize("planted", [a_server_that_came_back, a_resolver_that_was_down_for_minutes])
+def test_what_came_back_was_down_and_is_not_gone(find, day, planted):
+    planted(day, random.Random(1))
+    assert [each.kind for each in find(day).findings] == ["server_outage"]
 
 
 def test_a_finding_is_suppressed_until_its_last_day(find, planted):
