@@ -14,6 +14,7 @@ from chamaleonet.commands import (
     demo,
     doctor,
     keygen,
+    lab,
     log,
     reload,
     replay,
@@ -61,6 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"chamaleonet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (replay, report, run, reload, log, tail, top, keygen, check, doctor, demo):
+    for command in (replay, report, run, reload, log, tail, top, keygen, check, doctor, demo, lab):
         command.add(commands)
     return parser

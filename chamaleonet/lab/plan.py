@@ -17,7 +17,7 @@ from chamaleonet.errors import UserError
 from chamaleonet.lab.scenario import SECOND, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from chamaleonet.lab.inventory import End, Inventory
     from chamaleonet.lab.scenario import Scenario, Traffic
@@ -107,9 +107,14 @@ def _steps(
             at,
             client.host,
             traffic.name,
-            tuple(filled(word, words) for word in shlex.split(traffic.run)),
+            command_of(traffic.run, words),
             {name: filled(text, words) for name, text in traffic.files.items()},
         )
+
+
+def command_of(run: str, words: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a command's words, filled in; what is filled in is never split."""
+    return tuple(filled(word, words) for word in shlex.split(run))
 
 
 def host_words(inventory: Inventory, host: str) -> dict[str, str]:

@@ -20,17 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from chamaleonet import yamlfile
 from chamaleonet.analysis.suppressions import FindingKind
 from chamaleonet.analysis.tables import TABLES
-from chamaleonet.config import Duration, Section
+from chamaleonet.config import Config, Duration, Section, Switch
 from chamaleonet.errors import UserError
 from chamaleonet.flows.transitions import VERDICTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HERE = Path(__file__).parent / "scenarios"
 WORDS = (
@@ -60,15 +61,42 @@ def _one_of(known: Sequence[str], text: object) -> str:
     return str(text)
 
 
+def _keys(check: Callable[[dict[str, Any]], object], keys: object) -> object:
+    """Return keys of the controller's configuration that are right by themselves."""
+    if isinstance(keys, dict):
+        try:
+            check(keys)
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{at}: {first['msg'].removeprefix('Value error, ')}") from None
+    return keys
+
+
+def _check_config(keys: dict[str, Any]) -> None:
+    if "switches" in keys:
+        raise ValueError("switches are the topology's; keys of each of them belong under switch")
+    Config.model_validate(keys)
+
+
+def _check_switch(keys: dict[str, Any]) -> None:
+    fixed = {"name": "s1", "dp_id": "1", "logger_port": 1}
+    if taken := fixed.keys() & keys.keys():
+        raise ValueError(f"{min(taken)} is the lab's own")
+    pipeline = "reactive" if "reactive" in keys else "conntrack"
+    Switch.model_validate({"pipeline": pipeline} | fixed | keys)
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Command = Annotated[str, BeforeValidator(_command)]
 Service = Annotated[str, Field(pattern=r"^((tcp|udp)/\d{1,5}|icmp|icmpv6)$")]
+Listening = Annotated[str, Field(pattern=r"^(tcp|udp)/\d{1,5}$")]
 Verdict = Annotated[str, BeforeValidator(partial(_one_of, [state.label for state in VERDICTS]))]
 NAMERS = (*get_args(FindingKind), *(f"table {name}" for name in TABLES))
 Namer = Annotated[str, BeforeValidator(partial(_one_of, NAMERS))]
 
 
-def filled(text: str, words: dict[str, str]) -> str:
+def filled(text: str, words: Mapping[str, str]) -> str:
     """Return a text with its ``{words}`` replaced; braces around anything else stay."""
     return _WORD.sub(lambda match: words.get(match[1], match[0]), text)
 
@@ -79,7 +107,7 @@ class Server(Section):
     host: str = Field(description="The host that it runs on.")
     run: Command = Field(description="Its command.")
     files: dict[str, str] = Field(default={}, description="Files in its directory, by name.")
-    ready: Service | None = Field(
+    ready: Listening | None = Field(
         default=None, description="It is ready when it listens there, on any of its addresses."
     )
 
@@ -150,6 +178,15 @@ class Fault(Section):
     stop: Duration | None = Field(default=None, description="Until then; empty: to the end.")
 
 
+    @model_validator(mode="after")
+    def _has_resets(self) -> Self:
+        if self.action == "reset" and self.service and not self.service.startswith("tcp/"):
+            raise ValueError(f"{self.service}: only TCP can be reset")
+        if self.stop is not None and self.stop <= (self.start or 0):
+            raise ValueError("stop must be later than start")
+        return self
+
+
 class Base(Section):
     """What scenarios and the files that they include have in common."""
 
@@ -165,8 +202,11 @@ class Scenario(Base):
     include: Texts = Field(default=(), description="Files whose servers and traffic are added.")
     seconds: int = Field(ge=5, le=3600, description="How long traffic goes on.")
     seed: int = Field(default=1, ge=0, description="What is drawn is drawn by it.")
-    config: dict[str, Any] = Field(
+    config: Annotated[dict[str, Any], BeforeValidator(partial(_keys, _check_config))] = Field(
         default={}, description="Keys of the controller's configuration, over the lab's own."
+    )
+    switch: Annotated[dict[str, Any], BeforeValidator(partial(_keys, _check_switch))] = Field(
+        default={}, description="Keys of each of `switches` in it, likewise."
     )
     pipeline: Literal["conntrack", "reactive"] = Field(
         default="conntrack", description="How the switch finds candidates."
@@ -183,6 +223,21 @@ class Scenario(Base):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)}: two have this name")
         return self
+
+
+def programs(scenario: Scenario) -> Iterator[str]:
+    """Yield what its commands begin with, but for what is filled in."""
+    for each in (*scenario.servers, *scenario.traffic, *scenario.plants):
+        program = shlex.split(each.run)[0]
+        if not program.startswith("{"):
+            yield program
+
+
+def dump(scenario: Scenario) -> str:
+    """Return a scenario as YAML that says the same: includes merged, defaults left out."""
+    tree = scenario.model_dump(mode="json", exclude_defaults=True, exclude={"include"})
+    text: str = yaml.safe_dump(tree, sort_keys=False, width=100)
+    return text
 
 
 def names() -> list[str]:

@@ -1,0 +1,222 @@
+"""One run of a scenario: builds, watches, plays, ends, reports, judges."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from chamaleonet import __version__
+from chamaleonet.analysis import missing
+from chamaleonet.errors import UserError
+from chamaleonet.lab import machine, observe, play, scenario, topology
+from chamaleonet.lab.configure import configured
+from chamaleonet.lab.interrupts import Interrupts
+from chamaleonet.lab.live import follow
+from chamaleonet.lab.network import Network
+from chamaleonet.lab.observe import Observers
+from chamaleonet.lab.plan import plan
+from chamaleonet.lab.play import Player
+from chamaleonet.lab.probe import PROGRAMS as PROBE_PROGRAMS
+from chamaleonet.lab.programs import Programs
+from chamaleonet.lab.scenario import SECOND
+from chamaleonet.lab.scrape import scrape
+
+if TYPE_CHECKING:
+    from chamaleonet.config import Config
+    from chamaleonet.lab.plan import Step
+    from chamaleonet.lab.scenario import Scenario
+    from chamaleonet.lab.topology import Topology
+
+_PROGRAMS = ("ethtool", "sysctl", *PROBE_PROGRAMS, *observe.PROGRAMS, *play.PROGRAMS)
+# From a deadline until the verdict is told, its rule is there, and packets have met it: a SYN is
+# repeated at 1, 3 and 7 s.
+_AFTER_DEADLINE = 2 * SECOND
+_SETTLE_SECONDS = 1.0  # from the last program's end until its last packets are judged
+
+
+def run(name: str, directory: Path, seed: int | None, pipeline: str | None) -> int:
+    """Run a scenario; return 0 if all that was planted was found and nothing else, else 1.
+
+    Args:
+        name: of a scenario, or its file.
+        directory: where everything is written; it must be empty, or not there yet.
+        seed: in place of the scenario's own.
+        pipeline: in place of the scenario's own.
+
+    Raises:
+        UserError: what is missing on this machine, wrong with the scenario, or went wrong.
+    """
+    chosen = scenario.load(name)
+    given = {"seed": seed, "pipeline": pipeline}
+    chosen = chosen.model_copy(
+        update={key: value for key, value in given.items() if value is not None}
+    )
+    machine.check("lab", (*_PROGRAMS, *scenario.programs(chosen)))
+    directory = _made(directory)
+    console = Console()
+    private = Path(tempfile.mkdtemp(prefix="chamaleonet-lab-"))
+    private.chmod(0o755)  # servers may run as somebody else
+    try:
+        with Interrupts() as interrupts:
+            prepared = _Prepared(name, chosen, directory, private)
+            _record(console, prepared, interrupts)
+            return _judge(console, prepared)
+    except KeyboardInterrupt:
+        console.print("interrupted: everything is removed")
+        return 130
+    finally:
+        shutil.rmtree(private)
+
+
+def _made(directory: Path) -> Path:
+    """Return an empty directory's absolute path, after making it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise UserError(f"-o {directory}: is not empty")
+        (directory / "said").mkdir()
+    except OSError as error:
+        raise UserError(f"-o {directory}: {error.strerror}") from None
+    return directory.resolve()
+
+
+class _Prepared:
+    """A scenario with all that can be known, and be wrong, before anything is built.
+
+    Raises:
+        UserError: something of the scenario does not fit its topology.
+    """
+
+    def __init__(self, name: str, chosen: Scenario, directory: Path, private: Path) -> None:
+        self.scenario, self.directory, self.private = chosen, directory, private
+        try:
+            self.topology: Topology = topology.load(chosen.topology)
+            self.config: Config = configured(chosen, self.topology, directory, private)
+            self.steps: list[Step] = self._steps()
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
+
+    def _steps(self) -> list[Step]:
+        inventory = self.topology.inventory
+        for fault in self.scenario.faults:
+            self.topology.check_node(fault.at)
+            for selector in fault.to:
+                inventory.networks(selector)
+        for server in self.scenario.servers:
+            self.topology.check_node(server.host)
+        patience = self.config.timeout + _AFTER_DEADLINE
+        if self.scenario.seconds * SECOND <= patience:
+            raise UserError(
+                f"seconds: must be more than {patience / SECOND:g}, until when verdicts are told"
+            )
+        return plan(self.scenario, inventory, patience)
+
+
+def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> None:
+    """Run it all, until everything is written and removed."""
+    chosen, directory = prepared.scenario, prepared.directory
+    (directory / "scenario.yaml").write_text(scenario.dump(chosen))
+    programs = Programs(prepared.config, directory)
+    console.print(f"{chosen.title}: topology {chosen.topology}, pipeline {chosen.pipeline}")
+    _write_versions(directory)
+    with ExitStack() as stack:
+        network = Network(prepared.topology, programs.openflow_port)
+        player = Player(
+            chosen, prepared.steps, prepared.topology.inventory, network,
+            directory / "said", prepared.private,
+        )  # fmt: skip
+        observers = Observers(prepared.topology, network, directory)
+
+        def end() -> None:
+            # One after the other, so that what is under way is seen to its end.
+            with interrupts.held(), ExitStack() as ends:
+                ends.callback(network.remove)
+                ends.callback(observers.stop)
+                ends.callback(programs.stop)
+                ends.callback(player.stop)
+
+        stack.callback(end)
+        with interrupts.held():
+            network.build()
+        observers.start()
+        console.print("starting controller and logger")
+        programs.start()
+        console.print(f"starting {len(chosen.servers)} servers")
+        player.start_servers()
+        player.set_lasting_faults()
+
+        def look() -> None:
+            for each in (player, programs, observers):
+                each.check()
+
+        console.print(f"{len(prepared.steps)} steps in {chosen.seconds} s, seed {chosen.seed}")
+        player.start()
+        follow(console, programs, chosen.seconds, look)
+        for words in player.stop():
+            console.print(f"server {words}", soft_wrap=True, markup=False)
+        time.sleep(_SETTLE_SECONDS)
+        for name, port in zip(("controller", "logger"), programs.metrics_ports, strict=True):
+            (directory / f"metrics-{name}.txt").write_text(scrape(port))
+        console.print(f"the latest step began {player.latest / 1e6:.0f} ms late")
+
+
+def _write_versions(directory: Path) -> None:
+    switch = re.search(r"\d[\d.]+", machine.run("ovs-vsctl", "--version"))
+    versions = {
+        "chamaleonet": __version__,
+        "openvswitch": switch[0] if switch else "unknown",
+        "mininet": machine.mininet().net.VERSION,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+    text = "".join(f"{name} {version}\n" for name, version in versions.items())
+    (directory / "versions.txt").write_text(text)
+
+
+def _judge(console: Console, prepared: _Prepared) -> int:
+    """Make the report, compare with what the scenario says, and tell; return the exit status."""
+    directory = prepared.directory
+    has_report = not missing()
+    if has_report:
+        from chamaleonet.analysis import report
+        from chamaleonet.analysis.indicators import Indicator
+        from chamaleonet.analysis.table import Options
+        from chamaleonet.terminal import stages
+
+        inventory = prepared.topology.inventory
+        listed = tuple(
+            Indicator(network, f"the scenario's block list: {each}")
+            for each in prepared.scenario.indicators
+            for network in inventory.networks(each)
+        )
+        options = Options(timeout=prepared.config.timeout / SECOND, indicators=listed)
+        outputs = report.Outputs(directory / "report.html", directory / "report.json")
+        with stages() as progress:
+            report.run(
+                prepared.config.logger.directory, outputs, options, source=prepared.scenario.title,
+                progress=progress,
+            )  # fmt: skip
+    else:
+        console.print("no report, so no findings: pip install 'chamaleonet[report]'")
+    try:
+        from chamaleonet.lab import judge, result
+    except ImportError:
+        console.print("no judge yet")
+        return 1
+    found = judge.judge(
+        prepared.scenario, prepared.topology.inventory, directory,
+        internal=prepared.topology.internal,
+    )  # fmt: skip
+    result.write(found, directory / "result.json")
+    console.print(f"written to {directory}", soft_wrap=True)
+    return 0 if found.ok and has_report else 1
