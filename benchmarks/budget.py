@@ -20,9 +20,9 @@ import numpy as np
 from benchmarks.pipelines import PIPELINES
 from benchmarks.segments import SYN, address, tcp_frame
 from chamaleonet.config import Config
-from chamaleonet.demo.campus import switch_runs
 from chamaleonet.flows.records import Query
 from chamaleonet.flows.transitions import ERRONEOUS
+from chamaleonet.lab.machine import switch_runs
 from chamaleonet.switch.conntrack import ConntrackPipeline
 from chamaleonet.switch.match import FlowKey
 from chamaleonet.switch.redirect import Redirects

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks.measure import run as run_measured
 from benchmarks.receivers import SENDER_CPU, Logger, Receiver, Tcpdump
 from benchmarks.wire import Sender, as_batch, in_disorder, syns, unanswered
-from chamaleonet.demo.campus import switch_runs
 from chamaleonet.flows.decode import Decoder
+from chamaleonet.lab.machine import switch_runs
 from chamaleonet.log.anonymise.anonymiser import Anonymiser
 from chamaleonet.log.anonymise.keyfile import read_key, write_key
 from chamaleonet.log.collector import Collector, warm_up

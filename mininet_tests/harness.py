@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
-from chamaleonet.demo.campus import DIST_PACKAGES, mininet, switch_runs
+from chamaleonet.lab.machine import DIST_PACKAGES, mininet, switch_runs
 from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.log.stream.packing import pack_flow
 from chamaleonet.log.stream.reader import VerdictReader

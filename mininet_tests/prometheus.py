@@ -13,7 +13,7 @@ from typing import Self
 
 import yaml
 
-from chamaleonet.demo.programs import free_ports
+from chamaleonet.lab.programs import free_ports
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = shutil.which("prometheus") or str(ROOT / ".tools" / "prometheus")

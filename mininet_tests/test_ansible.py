@@ -1,6 +1,6 @@
 """The Ansible role sets a real Open vSwitch up, once."""
 
-from chamaleonet.demo.campus import switch_runs
+from chamaleonet.lab.machine import switch_runs
 from mininet_tests.harness import run
 from tests.deploy.playbook import play
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from chamaleonet.demo.campus import Campus, switch_runs
-from chamaleonet.demo.programs import Programs, total
+from chamaleonet.demo.campus import Campus
+from chamaleonet.demo.show import configuration
 from chamaleonet.demo.traffic import Traffic
+from chamaleonet.lab.machine import switch_runs
+from chamaleonet.lab.programs import Programs
+from chamaleonet.lab.scrape import total
 from mininet_tests.prometheus import PROGRAM, ROOT, Prometheus
 
 pytestmark = pytest.mark.skipif(not Path(PROGRAM).exists(), reason="needs Prometheus")
@@ -30,7 +33,7 @@ def prometheus(tmp_path_factory):
     """Has scraped controller and logger before, during and after a round of every verdict."""
     assert switch_runs()
     directory = tmp_path_factory.mktemp("dashboards")
-    programs = Programs(directory, "conntrack")
+    programs = Programs(configuration(directory, "conntrack"), directory)
     jobs = ("chamaleonet-controller", "chamaleonet-logger")
     targets = dict(zip(jobs, programs.metrics_ports, strict=True))
     with Campus(programs.openflow_port) as campus:

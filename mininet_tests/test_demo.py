@@ -15,8 +15,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from chamaleonet.demo import programs
-
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -77,10 +75,3 @@ def test_interrupted_it_cleans_up():
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     _nothing_left()
-
-
-def test_a_quantile_is_interpolated():
-    metrics = {"x_bucket": [({"le": "1"}, 10.0), ({"le": "2"}, 20.0), ({"le": "+Inf"}, 20.0)]}
-    assert programs.quantile(metrics, "x", 0.5) == 1.0
-    assert programs.quantile(metrics, "x", 0.75) == 1.5
-    assert programs.quantile({}, "x", 0.5) is None

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from chamaleonet.demo.campus import switch_runs
+from chamaleonet.lab.machine import switch_runs
 from mininet_tests.harness import run
 from tests import doc_commands
 from tests.doc_commands import HOW, SWITCH, Shell, checkout

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from chamaleonet.demo.campus import switch_runs
+from chamaleonet.lab.machine import switch_runs
 from mininet_tests.harness import ROOT, run
 
 DP_ID = "00000000000000a1"

@@ -6,7 +6,7 @@ import threading
 import pytest
 from scapy.layers.inet import UDP
 
-from chamaleonet.demo.campus import switch_runs
+from chamaleonet.lab.machine import switch_runs
 from chamaleonet.switch.rules import COOKIE_PREFIX
 from mininet_tests.harness import (
     CANDIDATE_PORT,

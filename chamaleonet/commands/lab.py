@@ -33,7 +33,10 @@ def add(commands: Any) -> None:
         help="where everything is written: a new or empty directory",
     )  # fmt: skip
     running.add_argument(
-        "--seed", type=int, metavar="N", help="the same one draws the same (default: the scenario's)"
+        "--seed",
+        type=int,
+        metavar="N",
+        help="the same one draws the same (default: the scenario's)",
     )
     running.add_argument(
         "--pipeline", choices=("conntrack", "reactive"), help="(default: the scenario's)"

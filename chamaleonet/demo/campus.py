@@ -10,19 +10,15 @@ takes requests and its answers never leave it. Everything has IPv4 and IPv6 addr
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any, NamedTuple, Self
 
+from chamaleonet.config import datapath_text
 from chamaleonet.errors import UserError
+from chamaleonet.lab.machine import mininet
+from chamaleonet.lab.probe import Probe
 
-SWITCH, INTERNET_SWITCH = "chs1", "chs2"
-DP_ID = 0xC4A1
-CANDIDATE_PORT, LOGGER_PORT = 101, 102
-CANDIDATE_INTERFACE, LOGGER_INTERFACE = "chcand0", "chlog0"
-_PRIVATE_VLAN = 4094  # ports in a VLAN of their own are not flooded to
-
-DIST_PACKAGES = "/usr/lib/python3/dist-packages"  # where Debian's Mininet lies
+PROBE = Probe("chs1", 0xC4A1)
+_INTERNET_SWITCH = "chs2"
 
 
 class Addresses(NamedTuple):
@@ -41,35 +37,6 @@ FILTERED = Addresses("192.0.2.66", "2001:db8:1::66")
 DEAD = Addresses("198.51.100.1", "2001:db8:dead::1")
 UNREACHABLE = Addresses("203.0.113.1", "2001:db8:f00::1")
 _SERVERS = {"web": WEB, "dns": DNS, "filtered": FILTERED}
-
-
-def mininet() -> Any:
-    """Import Mininet, which is no package of this environment.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    if DIST_PACKAGES not in sys.path:
-        sys.path.append(DIST_PACKAGES)
-    try:
-        import mininet.net
-        import mininet.node
-    except ImportError:
-        raise UserError("Mininet is missing; install it: apt-get install mininet") from None
-    return mininet
-
-
-def switch_runs() -> bool:
-    """Tell whether Open vSwitch runs, after starting it if it is installed and does not."""
-    # A fresh machine without systemd has it installed, but not running.
-    show = ("ovs-vsctl", "-t", "5", "show")
-    return _succeeds(*show) or (
-        _succeeds("service", "openvswitch-switch", "start") and _succeeds(*show)
-    )
-
-
-def _succeeds(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Campus:
@@ -94,8 +61,7 @@ class Campus:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for interface in (CANDIDATE_INTERFACE, LOGGER_INTERFACE):
-            _run("ovs-vsctl", "--if-exists", "del-port", SWITCH, interface)
+        PROBE.detach()
         self._net.stop()
 
     def host(self, name: str) -> Any:
@@ -106,10 +72,10 @@ class Campus:
         net = self._net
         switches = [
             net.addSwitch(
-                SWITCH, cls=self._ovs, dpid=f"{DP_ID:016x}", datapath="user",
+                PROBE.name, cls=self._ovs, dpid=datapath_text(PROBE.dp_id), datapath="user",
                 protocols="OpenFlow13", failMode="secure",
             ),
-            net.addSwitch(INTERNET_SWITCH, cls=self._ovs, datapath="user", failMode="standalone"),
+            net.addSwitch(_INTERNET_SWITCH, cls=self._ovs, datapath="user", failMode="standalone"),
         ]  # fmt: skip
         border = net.addHost("border", ip=None)
         for name in CLIENTS:
@@ -124,7 +90,7 @@ class Campus:
         self._address()
         for switch in switches:
             switch.start([])
-        self._add_our_ports()
+        PROBE.attach(self._controller)
 
     def _address(self) -> None:
         for hosts, router in ((CLIENTS, _INSIDE), (_SERVERS, _OUTSIDE)):
@@ -145,28 +111,6 @@ class Campus:
         filtered = self._net["filtered"]
         for clients in ("10.0.0.0/24", "fd00:10::/64"):
             _route(filtered, clients, "", kind="blackhole")
-
-    def _add_our_ports(self) -> None:
-        """Add the candidate and the logger port, which lead to this machine."""
-        for port, interface in (
-            (CANDIDATE_PORT, CANDIDATE_INTERFACE), (LOGGER_PORT, LOGGER_INTERFACE),
-        ):  # fmt: skip
-            _run(
-                "ovs-vsctl", "add-port", SWITCH, interface, f"tag={_PRIVATE_VLAN}", "--",
-                "set", "interface", interface, "type=internal", f"ofport_request={port}",
-            )  # fmt: skip
-            _run("ip", "link", "set", interface, "addrgenmode", "none")
-            _run("ip", "link", "set", interface, "up")
-        _run("ovs-vsctl", "set-controller", SWITCH, f"tcp:127.0.0.1:{self._controller}")
-        _run("ovs-vsctl", "set", "controller", SWITCH, "max_backoff=1000")
-        # Packet-ins that wait while this machine is busy are not to be dropped.
-        _run("ovs-vsctl", "set", "bridge", SWITCH, "other_config:controller-queue-size=512")
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
 
 
 def _in(host: Any, *command: str) -> None:

@@ -6,34 +6,30 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
 from chamaleonet.analysis import missing
-from chamaleonet.demo.campus import SWITCH, Campus, switch_runs
-from chamaleonet.demo.programs import Metrics, Programs, quantile, total
+from chamaleonet.config import Config
+from chamaleonet.demo.campus import PROBE, Campus
 from chamaleonet.demo.traffic import LONGEST, TIMEOUT, Traffic
 from chamaleonet.errors import UserError
-
-if TYPE_CHECKING:
-    from types import FrameType
+from chamaleonet.lab import machine
+from chamaleonet.lab.interrupts import Interrupts
+from chamaleonet.lab.live import follow
+from chamaleonet.lab.programs import Programs, keys
+from chamaleonet.lab.scrape import Metrics, quantile, scrape, total
 
 _ROUND_SECONDS = 3
 _SETTLE_SECONDS = 2  # from the last deadline until everything is told and written
 _TOOLS = ("ovs-vsctl", "mnexec", "ethtool", "ip", "ping", "curl", "dig", "dnsmasq")
-_VERDICTS = ("answered", "recovered", "refused", "icmp_error", "unanswered")
-_PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6")
 
 
 def demo(seconds: int, pipeline: str, json_file: Path | None) -> int:
@@ -47,15 +43,14 @@ def demo(seconds: int, pipeline: str, json_file: Path | None) -> int:
     Raises:
         UserError: what is missing on this machine, or what went wrong.
     """
-    _check_machine()
+    machine.check("demo", _TOOLS)
     if json_file is not None and not os.access(json_file.absolute().parent, os.W_OK):
         raise UserError(f"--json {json_file}: cannot write there")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     directory = Path(tempfile.mkdtemp(prefix="chamaleonet-demo-"))
     console = Console()
     try:
-        result = _run(console, directory, seconds, pipeline)
+        with Interrupts() as interrupts:
+            result = _run(console, directory, seconds, pipeline, interrupts)
     except KeyboardInterrupt:
         console.print("interrupted: everything is removed")
         return 130
@@ -66,35 +61,34 @@ def demo(seconds: int, pipeline: str, json_file: Path | None) -> int:
     return 0 if result["verdicts"] == result["expected"] else 1
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def configuration(directory: Path, pipeline: str) -> Config:
+    """Return what controller and logger are configured with.
+
+    Args:
+        directory: for all that they write.
+        pipeline: ``conntrack`` or ``reactive``.
+    """
+    own = keys([PROBE], pipeline, directory, directory)
+    return Config.model_validate(own | {"timeout": f"{TIMEOUT}s"})
 
 
-def _check_machine() -> None:
-    if os.geteuid() != 0:
-        command = " ".join(["sudo", sys.executable, "-m", "chamaleonet", *sys.argv[1:]])
-        raise UserError(f"demo: network namespaces and Open vSwitch need root; run: {command}")
-    if absent := [tool for tool in _TOOLS if shutil.which(tool) is None]:
-        raise UserError(f"demo: not installed: {', '.join(absent)} (make demo installs them)")
-    if not switch_runs():
-        raise UserError("demo: Open vSwitch does not run: service openvswitch-switch start")
-
-
-def _run(console: Console, directory: Path, seconds: int, pipeline: str) -> dict[str, Any]:
-    programs = Programs(directory, pipeline)
+def _run(
+    console: Console, directory: Path, seconds: int, pipeline: str, interrupts: Interrupts
+) -> dict[str, Any]:
+    programs = Programs(configuration(directory, pipeline), directory)
     try:
-        console.print(f"building the campus: switch {SWITCH}, pipeline {pipeline}")
+        console.print(f"building the campus: switch {PROBE.name}, pipeline {pipeline}")
         with ExitStack() as stack:
             pages = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             traffic = Traffic(stack.enter_context(Campus(programs.openflow_port)), pages)
             stack.callback(programs.stop)
             stack.callback(traffic.stop)
-            programs.start()
+            programs.start(interrupts.pause)
             traffic.start_servers()
-            time.sleep(1)
-            _make_traffic(console, traffic, programs, seconds)
+            interrupts.pause(1)
+            _make_traffic(console, traffic, programs, seconds, interrupts)
             metrics, logged = programs.controller(), programs.logger()
-            excerpt = programs.excerpt()
+            excerpt = _excerpt(programs)
             packets = _switch_packets()
         # The logger has ended: its files are complete.
         added = total(metrics, "redirect_rule_changes_total", change="added")
@@ -130,48 +124,35 @@ def _report(console: Console, logs: Path, page: Path) -> dict[str, Any]:
     return {"report": str(page), "findings": [each["cause"] for each in document["findings"]]}
 
 
-def _make_traffic(console: Console, traffic: Traffic, programs: Programs, seconds: int) -> None:
+def _excerpt(programs: Programs) -> list[str]:
+    """Return those lines of the controller's metrics that have counted or measured."""
+    return [
+        line
+        for line in scrape(programs.metrics_ports[0]).splitlines()
+        if line.startswith("chamaleonet_")
+        and "_bucket" not in line
+        and "_info" not in line
+        and not line.endswith(" 0.0")
+    ]
+
+
+def _make_traffic(
+    console: Console, traffic: Traffic, programs: Programs, seconds: int, interrupts: Interrupts
+) -> None:
     """Start rounds until the last can still end, and show what the controller finds."""
     begun = time.monotonic()
-    end = begun + max(seconds, LONGEST + TIMEOUT + _SETTLE_SECONDS)
-    last_start = end - LONGEST - TIMEOUT - _SETTLE_SECONDS
+    seconds = max(seconds, LONGEST + TIMEOUT + _SETTLE_SECONDS)
+    last_start = begun + seconds - LONGEST - TIMEOUT - _SETTLE_SECONDS
     rounds = 0
-    said: dict[str, int] = {}
-    with Live(console=console, auto_refresh=False) as live:
-        while (now := time.monotonic()) < end:
-            if now >= begun + rounds * _ROUND_SECONDS and (rounds == 0 or now <= last_start):
-                traffic.start_round(rounds)
-                rounds += 1
-            metrics = programs.controller()
-            if console.is_terminal:
-                live.update(_table(metrics, end - now), refresh=True)
-            elif (entered := _entered(metrics)) != said:
-                said = entered
-                counts = ", ".join(f"{verdict} {count}" for verdict, count in said.items())
-                console.print(f"{end - now:3.0f} s left: {counts}")
-            time.sleep(0.5)
 
+    def next_round() -> None:
+        nonlocal rounds
+        now = time.monotonic()
+        if now >= begun + rounds * _ROUND_SECONDS and (rounds == 0 or now <= last_start):
+            traffic.start_round(rounds)
+            rounds += 1
 
-def _entered(metrics: Metrics) -> dict[str, int]:
-    return {verdict: total(metrics, "flows_total", verdict=verdict) for verdict in _VERDICTS}
-
-
-def _table(metrics: Metrics, left: float) -> Table:
-    table = Table(title=f"flows that entered a verdict ({left:.0f} s left)", title_justify="left")
-    table.add_column("verdict")
-    for name in (*_PROTOCOLS, "all"):
-        table.add_column(name, justify="right")
-    for verdict in _VERDICTS:
-        flows = [
-            total(metrics, "flows_total", verdict=verdict, protocol=protocol)
-            for protocol in _PROTOCOLS
-        ]
-        table.add_row(verdict, *map(str, (*flows, sum(flows))))
-    table.add_section()
-    table.add_row("pending", *[""] * len(_PROTOCOLS), str(total(metrics, "pending_flows")))
-    rules = total(metrics, "redirect_rules")
-    table.add_row("redirect rules", *[""] * len(_PROTOCOLS), str(rules))
-    return table
+    follow(console, programs, seconds, next_round, interrupts.pause)
 
 
 def _verdicts(metrics: Metrics, logs: Path) -> dict[str, int]:
@@ -187,9 +168,8 @@ def _verdicts(metrics: Metrics, logs: Path) -> dict[str, int]:
 
 def _switch_packets() -> int:
     """Return how many packets the switch's ports have received, ours (which only send) included."""
-    command = ["ovs-ofctl", "-O", "OpenFlow13", "dump-ports", SWITCH]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return sum(int(count) for count in re.findall(r"rx pkts=(\d+)", done.stdout))
+    told = machine.run("ovs-ofctl", "-O", "OpenFlow13", "dump-ports", PROBE.name)
+    return sum(int(count) for count in re.findall(r"rx pkts=(\d+)", told))
 
 
 def _milliseconds(metrics: Metrics, share: float) -> float | None:

@@ -43,9 +43,7 @@ def configured(scenario: Scenario, topology: Topology, directory: Path, private:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"config: {key}: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
+        raise UserError(f"config: {key}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def merged(tree: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,6 +51,7 @@ def merged(tree: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     both = dict(tree)
     for key, value in over.items():
         inner = both.get(key)
-        is_section = isinstance(inner, dict) and isinstance(value, dict)
-        both[key] = merged(inner, value) if is_section else value
+        if isinstance(inner, dict) and isinstance(value, dict):
+            value = merged(inner, value)
+        both[key] = value
     return both

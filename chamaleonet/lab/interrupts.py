@@ -1,27 +1,25 @@
-"""Ctrl-C and its like, at moments when all that was built can be removed."""
+"""Ctrl-C and its like, at moments when all that was begun can be ended."""
 
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
+import time
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """While it is open, the first such signal raises KeyboardInterrupt, and no other does.
+    """While it is open, such a signal raises KeyboardInterrupt in ``pause``, and nowhere else.
 
-    What is removed then is not left half removed by who is impatient.
+    So nothing is left half built or half removed, and no process is started that nobody knows of.
     """
 
     def __init__(self) -> None:
-        self._held = 0
-        self._came = False
+        self._came = self._pausing = False
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
@@ -31,19 +29,22 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Let a signal wait for the end of what must not be broken off."""
-        self._held += 1
-        before = self._came
+    def pause(self, seconds: float) -> None:
+        """Sleep.
+
+        Raises:
+            KeyboardInterrupt: a signal comes, or has come before.
+        """
+        self._pausing = True
         try:
-            yield
-        finally:
-            self._held -= 1
-            if self._came and not before:
+            if self._came:
                 raise KeyboardInterrupt
+            time.sleep(seconds)
+        finally:
+            self._pausing = False
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        first, self._came = not self._came, True
-        if first and not self._held:
+        self._came = True
+        if self._pausing:
+            self._pausing = False  # the first one is enough
             raise KeyboardInterrupt

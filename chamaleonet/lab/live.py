@@ -23,8 +23,9 @@ _LOOK_SECONDS = 0.5
 
 
 def follow(
-    console: Console, programs: Programs, seconds: float, on_look: Callable[[], None]
-) -> None:
+    console: Console, programs: Programs, seconds: float, on_look: Callable[[], None],
+    pause: Callable[[float], None],
+) -> None:  # fmt: skip
     """Show what the controller finds.
 
     Args:
@@ -32,6 +33,7 @@ def follow(
         programs: the controller's.
         seconds: how long.
         on_look: is called twice a second.
+        pause: sleeps for so many seconds.
     """
     end = time.monotonic() + seconds
     said: dict[str, int] = {}
@@ -45,7 +47,7 @@ def follow(
                 said = entered
                 counts = ", ".join(f"{verdict} {count}" for verdict, count in said.items())
                 console.print(f"{end - now:3.0f} s left: {counts}")
-            time.sleep(min(_LOOK_SECONDS, max(end - time.monotonic(), 0)))
+            pause(min(_LOOK_SECONDS, max(end - time.monotonic(), 0)))
 
 
 def _entered(metrics: Metrics) -> dict[str, int]:

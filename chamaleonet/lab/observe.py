@@ -28,10 +28,15 @@ class Observers:
         topology: says where.
         network: the same, running.
         directory: for ``trace-NODE-INTERFACE.pcap`` and ``rules-SWITCH.txt``.
+        pause: sleeps for so many seconds.
     """
 
-    def __init__(self, topology: Topology, network: Network, directory: Path) -> None:
+    def __init__(
+        self, topology: Topology, network: Network, directory: Path,
+        pause: Callable[[float], None],
+    ) -> None:  # fmt: skip
         self._topology, self._network, self._directory = topology, network, directory
+        self._pause = pause
         self._running: dict[Path, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -70,7 +75,7 @@ class Observers:
             self.check()
             if time.monotonic() > deadline:
                 raise UserError(f"{said.stem}: did not begin in {_START_SECONDS} s: {said}")
-            time.sleep(0.02)
+            self._pause(0.02)
 
     def check(self) -> None:
         """Make sure that all go on.

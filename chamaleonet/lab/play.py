@@ -40,6 +40,7 @@ class Player:
         network: where it happens.
         said: a folder for what programs say.
         place: an empty folder that everybody may read, for programs' files.
+        pause: sleeps for so many seconds.
 
     Attributes:
         latest: ns by which a step started late, at most.
@@ -47,10 +48,11 @@ class Player:
 
     def __init__(
         self, scenario: Scenario, steps: Sequence[Step], inventory: Inventory, network: Network,
-        said: Path, place: Path,
+        said: Path, place: Path, pause: Callable[[float], None],
     ) -> None:  # fmt: skip
         self._scenario, self._steps, self._inventory = scenario, steps, inventory
         self._network, self._said, self._place = network, said, place
+        self._pause = pause
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._running: list[subprocess.Popen[bytes]] = []
         self._over = threading.Event()
@@ -80,7 +82,7 @@ class Player:
                         f"{self._words(name)} does not listen on {server.ready} after"
                         f" {_READY_SECONDS} s: {self._last_words(name)}"
                     )
-                time.sleep(0.1)
+                self._pause(0.1)
 
     def _listens(self, server: Server) -> bool:
         protocol, _, port = (server.ready or "").partition("/")

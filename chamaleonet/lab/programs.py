@@ -15,7 +15,7 @@ from chamaleonet.lab.probe import logger_interface
 from chamaleonet.lab.scrape import Metrics, parsed, scrape, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from chamaleonet.config import Config
@@ -34,9 +34,7 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-def keys(
-    probes: Sequence[Probe], pipeline: str, directory: Path, private: Path
-) -> dict[str, Any]:
+def keys(probes: Sequence[Probe], pipeline: str, directory: Path, private: Path) -> dict[str, Any]:
     """Return the configuration for switches of this machine, as keys and values.
 
     Args:
@@ -98,8 +96,11 @@ class Programs:
         """Where the controller and the logger are scraped."""
         return self.config.metrics.controller.port, self.config.metrics.logger.port
 
-    def start(self) -> None:
+    def start(self, pause: Callable[[float], None] = time.sleep) -> None:
         """Start both and wait until the switches and the stream are connected.
+
+        Args:
+            pause: sleeps for so many seconds.
 
         Raises:
             UserError: one of them ended, or they did not connect in time.
@@ -118,7 +119,7 @@ class Programs:
             self.check()
             if time.monotonic() > deadline:
                 raise UserError(f"the switch did not connect in {_START_SECONDS} s")
-            time.sleep(0.1)
+            pause(0.1)
 
     def _connected(self) -> bool:
         try:

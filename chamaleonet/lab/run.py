@@ -5,13 +5,10 @@ from __future__ import annotations
 import platform
 import re
 import shutil
-import sys
 import tempfile
-import time
 from contextlib import ExitStack
-from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -64,18 +61,24 @@ def run(name: str, directory: Path, seed: int | None, pipeline: str | None) -> i
     machine.check("lab", (*_PROGRAMS, *scenario.programs(chosen)))
     directory = _made(directory)
     console = Console()
-    private = Path(tempfile.mkdtemp(prefix="chamaleonet-lab-"))
-    private.chmod(0o755)  # servers may run as somebody else
     try:
-        with Interrupts() as interrupts:
-            prepared = _Prepared(name, chosen, directory, private)
-            _record(console, prepared, interrupts)
-            return _judge(console, prepared)
+        prepared = _played(console, name, chosen, directory)
+        return _judge(console, prepared)
     except KeyboardInterrupt:
         console.print("interrupted: everything is removed")
         return 130
+
+
+def _played(console: Console, name: str, chosen: Scenario, directory: Path) -> _Prepared:
+    private = Path(tempfile.mkdtemp(prefix="chamaleonet-lab-"))
+    private.chmod(0o755)  # servers may run as somebody else
+    try:
+        prepared = _Prepared(name, chosen, directory, private)
+        with Interrupts() as interrupts:
+            _record(console, prepared, interrupts)
     finally:
         shutil.rmtree(private)
+    return prepared
 
 
 def _made(directory: Path) -> Path:
@@ -131,27 +134,19 @@ def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> No
     _write_versions(directory)
     with ExitStack() as stack:
         network = Network(prepared.topology, programs.openflow_port)
-        player = Player(
-            chosen, prepared.steps, prepared.topology.inventory, network,
-            directory / "said", prepared.private,
-        )  # fmt: skip
-        observers = Observers(prepared.topology, network, directory)
-
-        def end() -> None:
-            # One after the other, so that what is under way is seen to its end.
-            with interrupts.held(), ExitStack() as ends:
-                ends.callback(network.remove)
-                ends.callback(observers.stop)
-                ends.callback(programs.stop)
-                ends.callback(player.stop)
-
-        stack.callback(end)
-        with interrupts.held():
-            network.build()
+        stack.callback(network.remove)
+        network.build()
+        observers = Observers(prepared.topology, network, directory, interrupts.pause)
+        stack.callback(observers.stop)
         observers.start()
         console.print("starting controller and logger")
-        programs.start()
-        console.print(f"starting {len(chosen.servers)} servers")
+        stack.callback(programs.stop)
+        programs.start(interrupts.pause)
+        player = Player(
+            chosen, prepared.steps, prepared.topology.inventory, network,
+            directory / "said", prepared.private, interrupts.pause,
+        )  # fmt: skip
+        stack.callback(player.stop)
         player.start_servers()
         player.set_lasting_faults()
 
@@ -161,10 +156,10 @@ def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> No
 
         console.print(f"{len(prepared.steps)} steps in {chosen.seconds} s, seed {chosen.seed}")
         player.start()
-        follow(console, programs, chosen.seconds, look)
+        follow(console, programs, chosen.seconds, look, interrupts.pause)
         for words in player.stop():
             console.print(f"server {words}", soft_wrap=True, markup=False)
-        time.sleep(_SETTLE_SECONDS)
+        interrupts.pause(_SETTLE_SECONDS)
         for name, port in zip(("controller", "logger"), programs.metrics_ports, strict=True):
             (directory / f"metrics-{name}.txt").write_text(scrape(port))
         console.print(f"the latest step began {player.latest / 1e6:.0f} ms late")

@@ -177,7 +177,6 @@ class Fault(Section):
     start: Duration | None = Field(default=None, description="From then on; empty: always.")
     stop: Duration | None = Field(default=None, description="Until then; empty: to the end.")
 
-
     @model_validator(mode="after")
     def _has_resets(self) -> Self:
         if self.action == "reset" and self.service and not self.service.startswith("tcp/"):
@@ -227,8 +226,9 @@ class Scenario(Base):
 
 def programs(scenario: Scenario) -> Iterator[str]:
     """Yield what its commands begin with, but for what is filled in."""
-    for each in (*scenario.servers, *scenario.traffic, *scenario.plants):
-        program = shlex.split(each.run)[0]
+    traffic = (*scenario.traffic, *scenario.plants)
+    for run in [each.run for each in scenario.servers] + [each.run for each in traffic]:
+        program = shlex.split(run)[0]
         if not program.startswith("{"):
             yield program
 
@@ -236,7 +236,8 @@ def programs(scenario: Scenario) -> Iterator[str]:
 def dump(scenario: Scenario) -> str:
     """Return a scenario as YAML that says the same: includes merged, defaults left out."""
     tree = scenario.model_dump(mode="json", exclude_defaults=True, exclude={"include"})
-    text: str = yaml.safe_dump(tree, sort_keys=False, width=100)
+    own_first = sorted(tree, key=lambda key: key in Base.model_fields)
+    text: str = yaml.safe_dump({key: tree[key] for key in own_first}, sort_keys=False, width=100)
     return text
 
 

@@ -101,7 +101,7 @@ def _of_file(name: str) -> Any:
 def _read(path: Path) -> dict[str, Any]:
     try:
         topologies: dict[str, Any] = runpy.run_path(str(path)).get("topos", {})
-    except Exception as error:  # noqa: BLE001  whatever a file of the user's does
+    except Exception as error:
         raise UserError(f"{path}: {type(error).__name__}: {error}") from error
     return topologies
 
