@@ -15,9 +15,10 @@ from rich.console import Console
 from chamaleonet import __version__
 from chamaleonet.analysis import missing
 from chamaleonet.errors import UserError
-from chamaleonet.lab import machine, observe, play, scenario, topology
+from chamaleonet.lab import machine, observe, play, result, scenario, topology
 from chamaleonet.lab.configure import configured
 from chamaleonet.lab.interrupts import Interrupts
+from chamaleonet.lab.judge import judge
 from chamaleonet.lab.live import follow
 from chamaleonet.lab.network import Network
 from chamaleonet.lab.observe import Observers
@@ -70,14 +71,14 @@ def run(name: str, directory: Path, seed: int | None, pipeline: str | None) -> i
 
 
 def _played(console: Console, name: str, chosen: Scenario, directory: Path) -> _Prepared:
-    private = Path(tempfile.mkdtemp(prefix="chamaleonet-lab-"))
-    private.chmod(0o755)  # servers may run as somebody else
-    try:
-        prepared = _Prepared(name, chosen, directory, private)
-        with Interrupts() as interrupts:
+    with Interrupts() as interrupts:
+        private = Path(tempfile.mkdtemp(prefix="chamaleonet-lab-"))
+        private.chmod(0o755)  # servers may run as somebody else
+        try:
+            prepared = _Prepared(name, chosen, directory, private)
             _record(console, prepared, interrupts)
-    finally:
-        shutil.rmtree(private)
+        finally:
+            shutil.rmtree(private)
     return prepared
 
 
@@ -101,7 +102,7 @@ class _Prepared:
     """
 
     def __init__(self, name: str, chosen: Scenario, directory: Path, private: Path) -> None:
-        self.scenario, self.directory, self.private = chosen, directory, private
+        self.name, self.scenario, self.directory, self.private = name, chosen, directory, private
         try:
             self.topology: Topology = topology.load(chosen.topology)
             self.config: Config = configured(chosen, self.topology, directory, private)
@@ -181,8 +182,9 @@ def _write_versions(directory: Path) -> None:
 def _judge(console: Console, prepared: _Prepared) -> int:
     """Make the report, compare with what the scenario says, and tell; return the exit status."""
     directory = prepared.directory
-    has_report = not missing()
-    if has_report:
+    if missing():
+        console.print("no report, so no findings: pip install 'chamaleonet[report]'")
+    else:
         from chamaleonet.analysis import report
         from chamaleonet.analysis.indicators import Indicator
         from chamaleonet.analysis.table import Options
@@ -201,17 +203,11 @@ def _judge(console: Console, prepared: _Prepared) -> int:
                 prepared.config.logger.directory, outputs, options, source=prepared.scenario.title,
                 progress=progress,
             )  # fmt: skip
-    else:
-        console.print("no report, so no findings: pip install 'chamaleonet[report]'")
-    try:
-        from chamaleonet.lab import judge, result
-    except ImportError:
-        console.print("no judge yet")
-        return 1
-    found = judge.judge(
+    found = judge(
         prepared.scenario, prepared.topology.inventory, directory,
-        internal=prepared.topology.internal,
+        internal=prepared.topology.internal, name=prepared.name,
     )  # fmt: skip
     result.write(found, directory / "result.json")
+    result.show(found, console)
     console.print(f"written to {directory}", soft_wrap=True)
-    return 0 if found.ok and has_report else 1
+    return 0 if found.ok else 1
