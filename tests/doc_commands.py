@@ -151,7 +151,7 @@ _PRIVATE = ("/etc/chamaleonet", "/var/lib/chamaleonet", "/run/chamaleonet")
 
 def checkout(place: Path) -> None:
     """Make a folder look like a checkout that has captures in it."""
-    for name in ("chamaleonet", "deploy"):
+    for name in ("chamaleonet", "deploy", "topologies"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "Makefile"):
         shutil.copy(ROOT / name, place)

@@ -14,6 +14,7 @@ import yaml
 import chamaleonet
 
 ROOT = Path(__file__).parents[1]
+TOPOLOGIES = ROOT / "topologies"
 BIN = Path(sys.executable).parent
 SCHEMAS = {
     "CITATION.cff": "vendor.citation-file-format",
@@ -56,6 +57,9 @@ def test_wheel_and_sdist_are_built_and_hold_what_they_must(tmp_path):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert sources <= held
+    topologies = {f"chamaleonet/topologies/{path.name}" for path in TOPOLOGIES.glob("*.py")}
+    assert len(topologies) > 3
+    assert topologies <= held
     assert {path.split("/")[0] for path in held} == {"chamaleonet", f"{name}.dist-info"}
     with tarfile.open(tmp_path / f"{name}.tar.gz") as sdist:
         held = set(sdist.getnames())

@@ -21,6 +21,7 @@ class FedTopo(nodes.Network):
     """Port 1 leads to whoever plays the mirrored traffic."""
 
     taps = (("mirror", "mirror-eth0"),)
+    forward = "none"
 
     def lay_out(self):
         for name, _ in self.taps:

@@ -295,11 +295,13 @@ class Network(Topo):
         internal: the prefixes that are watched.
         taps: (node, interface) where all that crosses the probes passes exactly once, for each of
             the probes, or one for all.
+        forward: what the probes do with packets, as in the configuration's ``switches[].forward``.
     """
 
     probes: tuple[str, ...] = ("s1",)
     internal: tuple[str, ...] = ()
     taps: tuple[tuple[str, str], ...] = ()
+    forward = "normal"
 
     def build(self, datapath=None, failMode="secure"):  # noqa: N803  Mininet's names
         self._datapath = datapath or fastest_datapath()

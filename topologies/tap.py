@@ -26,6 +26,7 @@ class TapTopo(Bordered):
     """Port 1 of probe s1 is fed."""
 
     taps = (("border", "border-eth1"),)
+    forward = "none"
 
     def lay_out(self):
         self.fabric("core")

@@ -1,4 +1,4 @@
-"""What a router does to packets that it should forward, by rules of nftables in its namespace."""
+"""Routers and hosts that do not let packets pass, by rules of nftables in their namespaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from chamaleonet.lab.inventory import Inventory
     from chamaleonet.lab.scenario import Fault
 
-_TABLE = "inet chamaleonet_lab"
 # nft(8)
 _ACTIONS = {
     "drop": "drop",
@@ -21,7 +20,7 @@ def begin(number: int, fault: Fault, inventory: Inventory) -> str:
     """Return what nft is told for a fault to begin.
 
     Args:
-        number: of the fault: it has a chain of its own, which can go without the others.
+        number: of the fault: it has a table of its own, which can go without the others.
         fault: what is to happen.
         inventory: of the hosts that it names.
 
@@ -36,8 +35,11 @@ def begin(number: int, fault: Fault, inventory: Inventory) -> str:
             rule = f"{family} daddr {{ {to} }} {_service(fault)} {_ACTIONS[fault.action]}"
             lines.append(" ".join(rule.split()))
     rules = "\n".join(lines)
-    hook = "type filter hook forward priority filter;"
-    return f"table {_TABLE} {{\nchain fault{number} {{\n{hook}\n{rules}\n}}\n}}\n"
+    chains = "".join(
+        f"chain {hook} {{\ntype filter hook {hook} priority filter;\n{rules}\n}}\n"
+        for hook in ("forward", "input")
+    )
+    return f"table {_table(number)} {{\n{chains}}}\n"
 
 
 def _service(fault: Fault) -> str:
@@ -49,4 +51,8 @@ def _service(fault: Fault) -> str:
 
 def end(number: int) -> str:
     """Return what nft is told for a fault to end."""
-    return f"flush chain {_TABLE} fault{number}\ndelete chain {_TABLE} fault{number}\n"
+    return f"delete table {_table(number)}\n"
+
+
+def _table(number: int) -> str:
+    return f"inet chamaleonet_lab_{number}"

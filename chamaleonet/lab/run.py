@@ -22,7 +22,7 @@ from chamaleonet.lab.judge import judge
 from chamaleonet.lab.live import follow
 from chamaleonet.lab.network import Network
 from chamaleonet.lab.observe import Observers
-from chamaleonet.lab.plan import plan
+from chamaleonet.lab.plan import host_words, plan
 from chamaleonet.lab.play import Player
 from chamaleonet.lab.probe import PROGRAMS as PROBE_PROGRAMS
 from chamaleonet.lab.programs import Programs
@@ -106,24 +106,33 @@ class _Prepared:
         try:
             self.topology: Topology = topology.load(chosen.topology)
             self.config: Config = configured(chosen, self.topology, directory, private)
-            self.steps: list[Step] = self._steps()
+            self._check()
+            self.steps: list[Step] = plan(
+                chosen, self.topology.inventory, self.config.timeout + _AFTER_DEADLINE
+            )
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
 
-    def _steps(self) -> list[Step]:
+    def _check(self) -> None:
+        """Make sure that all names mean something; the plan checks those that it needs itself."""
         inventory = self.topology.inventory
+        for server in self.scenario.servers:
+            host_words(inventory, server.host)
         for fault in self.scenario.faults:
             self.topology.check_node(fault.at)
-            for selector in fault.to:
+        matches = [plant.match for plant in self.scenario.plants]
+        for selectors in (
+            self.scenario.indicators,
+            *(fault.to for fault in self.scenario.faults),
+            *(match.clients + match.servers for match in matches),
+        ):
+            for selector in selectors:
                 inventory.networks(selector)
-        for server in self.scenario.servers:
-            self.topology.check_node(server.host)
         patience = self.config.timeout + _AFTER_DEADLINE
         if self.scenario.seconds * SECOND <= patience:
             raise UserError(
                 f"seconds: must be more than {patience / SECOND:g}, until when verdicts are told"
             )
-        return plan(self.scenario, inventory, patience)
 
 
 def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> None:

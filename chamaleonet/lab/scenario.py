@@ -166,9 +166,9 @@ class Plant(Traffic):
 
 
 class Fault(Section):
-    """What a router does to packets that it should forward."""
+    """What a router does to packets that it should forward, or a host to those it should take."""
 
-    at: str = Field(description="The router.")
+    at: str = Field(description="The router or host.")
     action: Literal["drop", "reject", "reset"] = Field(
         description="Say nothing, an ICMP error (administratively prohibited), or a TCP reset."
     )
@@ -218,10 +218,15 @@ class Scenario(Base):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        names = [each.name for each in (*self.traffic, *self.plants)]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"{min(twice)}: two have this name")
+        if twice := _twice(self):
+            raise ValueError(f"{twice}: two have this name")
         return self
+
+
+def _twice(scenario: Scenario) -> str | None:
+    """Return a name that two traffics have, if there is one."""
+    names = [each.name for each in (*scenario.traffic, *scenario.plants)]
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def programs(scenario: Scenario) -> Iterator[str]:
@@ -270,6 +275,11 @@ def load(name: str) -> Scenario:
             "traffic": base.traffic + scenario.traffic,
         }
         scenario = scenario.model_copy(update=more)
+    if twice := _twice(scenario):
+        raise UserError(f"{path}: {twice}: two have this name")
+    if ".py" in scenario.topology:
+        beside = str(path.parent / scenario.topology)
+        scenario = scenario.model_copy(update={"topology": beside})
     return scenario
 
 

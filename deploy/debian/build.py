@@ -81,6 +81,7 @@ def copy_packages(target: Path) -> None:
                 shutil.copy2(source, target / file)  # with its time: the compiled files name it
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "chamaleonet", target / "chamaleonet", ignore=ignored)
+    shutil.copytree(ROOT / "topologies", target / "chamaleonet" / "topologies", ignore=ignored)
     subprocess.run(
         [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
          "-s", str(target), "-p", f"/{PACKAGES}", str(target / "chamaleonet")],
