@@ -22,7 +22,7 @@ from benchmarks.measure import ROOT
 from benchmarks.pipelines import PIPELINES
 from benchmarks.rules import RULES, redirects
 from benchmarks.segments import ACK, SYN, address, tcp_frame
-from chamaleonet.demo.campus import switch_runs
+from chamaleonet.lab.machine import switch_runs
 from chamaleonet.switch.rules import COOKIE_PREFIX, rule_text
 from mininet_tests.harness import Controller, Network, missing, run
 from tests.fake_switch import (

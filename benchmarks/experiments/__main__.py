@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.experiments import result
 from benchmarks.experiments.names import load, names
-from chamaleonet.demo.campus import switch_runs
 from chamaleonet.errors import UserError
+from chamaleonet.lab.machine import switch_runs
 from mininet_tests.harness import missing
 from tests.isolation import isolate, stop_switch
 

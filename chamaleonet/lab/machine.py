@@ -21,7 +21,7 @@ _PACKAGES = {
     "nft": "nftables", "ovs-ofctl": "openvswitch-common", "ovs-vsctl": "openvswitch-switch",
     "ping": "iputils-ping", "ss": "iproute2", "sysctl": "procps",
     "ntpdate": "ntpsec-ntpdate", "ntpd": "ntpsec", "chronyd": "chrony", "ssh": "openssh-client",
-    "sshd": "openssh-server", "nc": "netcat-openbsd", "unbound-host": "unbound-host",
+    "sshd": "openssh-server", "nc": "netcat-openbsd",
 }  # fmt: skip
 
 

@@ -88,7 +88,6 @@ def _made(directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
             raise UserError(f"-o {directory}: is not empty")
-        (directory / "said").mkdir()
     except OSError as error:
         raise UserError(f"-o {directory}: {error.strerror}") from None
     return directory.resolve()
@@ -138,6 +137,8 @@ class _Prepared:
 def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> None:
     """Run it all, until everything is written and removed."""
     chosen, directory = prepared.scenario, prepared.directory
+    said = directory / "said"
+    said.mkdir()
     (directory / "scenario.yaml").write_text(scenario.dump(chosen))
     programs = Programs(prepared.config, directory)
     console.print(f"{chosen.title}: topology {chosen.topology}, pipeline {chosen.pipeline}")
@@ -154,7 +155,7 @@ def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> No
         programs.start(interrupts.pause)
         player = Player(
             chosen, prepared.steps, prepared.topology.inventory, network,
-            directory / "said", prepared.private, interrupts.pause,
+            said, prepared.private, interrupts.pause,
         )  # fmt: skip
         stack.callback(player.stop)
         player.start_servers()
@@ -172,7 +173,9 @@ def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> No
         interrupts.pause(_SETTLE_SECONDS)
         for name, port in zip(("controller", "logger"), programs.metrics_ports, strict=True):
             (directory / f"metrics-{name}.txt").write_text(scrape(port))
-        console.print(f"the latest step began {player.latest / 1e6:.0f} ms late")
+        late = f"the latest step began {player.latest / 1e6:.0f} ms late"
+        (said / "player.txt").write_text(f"{late}\n")
+        console.print(late)
 
 
 def _write_versions(directory: Path) -> None:

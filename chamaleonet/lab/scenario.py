@@ -278,7 +278,7 @@ def load(name: str) -> Scenario:
     if twice := _twice(scenario):
         raise UserError(f"{path}: {twice}: two have this name")
     if ".py" in scenario.topology:
-        beside = str(path.parent / scenario.topology)
+        beside = str(path.parent.absolute() / scenario.topology)
         scenario = scenario.model_copy(update={"topology": beside})
     return scenario
 

@@ -1,6 +1,7 @@
 """`chamaleonet lab`: what is told to who uses it, without a network."""
 
 import re
+import shutil
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_a_directory_that_holds_something(capsys, tmp_path, able):
         ("config: {timeout: 8s}\n", "seconds: must be more than 10"),
     ],
 )
-@pytest.mark.skipif(machine.shutil.which("mnexec") is None, reason="needs Mininet")
+@pytest.mark.skipif(shutil.which("mnexec") is None, reason="needs Mininet")
 def test_what_does_not_fit_the_topology_is_told_before_anything_is_built(
     capsys, tmp_path, able, file, text, said
 ):
@@ -96,3 +97,4 @@ def test_what_does_not_fit_the_topology_is_told_before_anything_is_built(
     error = told(capsys, "run", path, "-o", tmp_path / "out")
     assert error.startswith(f"{path}: ")
     assert said in error
+    assert list((tmp_path / "out").iterdir()) == [], "the next attempt is welcome there"
