@@ -23,7 +23,7 @@ from chamaleonet.analysis import schema
 from chamaleonet.config import LIVE, Config, json_schema, load
 from chamaleonet.doctor import examine
 from chamaleonet.flows.transitions import TRANSITIONS, Event, State
-from chamaleonet.lab import result
+from chamaleonet.lab import result, scenario
 from chamaleonet.log import columns, healthy
 from chamaleonet.log.events import jsonl as events
 from chamaleonet.log.stream import messages
@@ -155,6 +155,36 @@ def top() -> str:
     return "\n".join([*lines, ""])
 
 
+def scenarios() -> str:
+    """Return a table of the scenarios that come with the package."""
+    lines = ["| scenario | seconds | what it shows |", "| --- | ---: | --- |"]
+    for name in scenario.names():
+        loaded = scenario.load(name)
+        lines.append(f"| `{name}` | {loaded.seconds} | {loaded.title} |")
+    return "\n".join([*lines, ""])
+
+
+def grammar() -> str:
+    """Return tables of every key of a scenario, by section."""
+    of_traffic = scenario.Traffic.model_fields
+    lines = []
+    for title, model in (
+        ("A scenario", scenario.Scenario), ("`servers`", scenario.Server),
+        ("`traffic`", scenario.Traffic), ("`plants`", scenario.Plant),
+        ("`plants.match`", scenario.Match), ("`faults`", scenario.Fault),
+    ):  # fmt: skip
+        lines += [f"### {title}", "", "| key | default | meaning |", "| --- | --- | --- |"]
+        if model is scenario.Plant:
+            lines.append("| as `traffic` has |  |  |")
+        for name, field in model.model_fields.items():
+            if model is scenario.Plant and name in of_traffic:
+                continue
+            default = "empty" if field.default == {} else _default(field, None, _model_of(field))
+            lines.append(f"| `{name}` | {default} | {field.description} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "states": states,
     "sizing": sizing,
@@ -168,6 +198,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "top": top,
     "doctor": examine.markdown,
     "experiments": lambda: experiments.markdown(DOCS / "experiments"),
+    "scenarios": scenarios,
+    "grammar": grammar,
 }
 
 

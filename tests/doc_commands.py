@@ -102,6 +102,10 @@ HOW = {
     # Word by word what the controller does, which mininet_tests/test_floods.py tries.
     "docs/floods.md: ovs-vsctl -- --id=@d create Datapath datapath_version=0 -- add Open_vSwitch ."
     " datapaths netdev=@d": Elsewhere("tests/switch/test_tracker.py", ("docs/floods.md",)),
+    "docs/lab.md: chamaleonet lab list": HERE,
+    "docs/lab.md: chamaleonet lab run hpc-polling -o result": Elsewhere(
+        "mininet_tests/test_lab.py", ('"lab", "run"',)
+    ),
     "docs/live.md: deploy/ovs-setup --dp-id 00000000000000a1 inline br0": SWITCH,
     "docs/live.md: chamaleonet reload --config deploy/inline-ovs.yaml --dry-run": SWITCH,
     "docs/logger.md: chamaleonet keygen /etc/chamaleonet/anonymise.key": SWITCH,
