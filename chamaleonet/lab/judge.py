@@ -11,7 +11,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from chamaleonet import __version__
 from chamaleonet import config as configuration
@@ -31,6 +30,7 @@ from chamaleonet.lab.result import (
     Span,
     Unexpected,
 )
+from chamaleonet.lab.scrape import parsed, total
 from chamaleonet.lab.truth import truth
 
 if TYPE_CHECKING:
@@ -268,10 +268,8 @@ def _packets(directory: Path, true: Truth, written: list[LoggedPacket]) -> Packe
     return Packets(
         border=summary["packets"],
         ip=summary["packets"] - summary["non_ip"],
-        controller=_total(
-            directory / "metrics-controller.txt", "chamaleonet_candidate_packets_total"
-        ),
-        logger=_total(directory / "metrics-logger.txt", "chamaleonet_logger_port_packets_total"),
+        controller=_total(directory / "metrics-controller.txt", "candidate_packets_total"),
+        logger=_total(directory / "metrics-logger.txt", "logger_port_packets_total"),
         written=len(written),
         icmp_errors=summary["icmp_errors"],
         icmp_errors_written=sum(packet.error for packet in written),
@@ -280,14 +278,7 @@ def _packets(directory: Path, true: Truth, written: list[LoggedPacket]) -> Packe
 
 def _total(path: Path, metric: str) -> int | None:
     """Return the sum of a metric in what a scrape gave; None if nobody kept it."""
-    if not path.exists():
-        return None
-    return sum(
-        int(sample.value)
-        for family in text_string_to_metric_families(path.read_text())
-        for sample in family.samples
-        if sample.name == metric
-    )
+    return total(parsed(path.read_text()), metric) if path.exists() else None
 
 
 def _versions(path: Path) -> dict[str, str]:
