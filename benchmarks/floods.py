@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from chamaleonet.capture.batch import PacketBatch
+from benchmarks.wire import as_batch
 from chamaleonet.flows.engine import Engine, Settings
 from chamaleonet.flows.transitions import State
 from tests.traffic import SECOND, SYN, ethernet, tcp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from chamaleonet.capture.batch import PacketBatch
 
 SECONDS = 10
 STEP = SECOND // 100
@@ -49,15 +51,7 @@ def frames(packets: Packets, time: int, rng: np.random.Generator) -> PacketBatch
     ):  # fmt: skip
         octets = column[order].astype(kind).view(np.uint8).reshape(number, -1)
         buffer[:, at : at + octets.shape[1]] = octets
-    length = np.full(number, len(frame), np.int32)
-    return PacketBatch(
-        buffer=buffer.ravel(),
-        offset=np.arange(number, dtype=np.int64) * len(frame),
-        length=length,
-        wire_length=length,
-        time=time + np.arange(number, dtype=np.int64) * STEP // number,
-        link=np.ones(number, np.uint16),
-    )
+    return as_batch(buffer, time + np.arange(number, dtype=np.int64) * STEP // number)
 
 
 def ordinary(step: int) -> Packets:

@@ -57,14 +57,14 @@ def app(name: str, port: int, **options):
 
 
 @contextmanager
-def controller(pipeline: str, port: int):
+def controller(pipeline: str, port: int, settings: str = ""):
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "bench.yaml"
         path.write_text(
             f"openflow: {{listen: '127.0.0.1:{port}'}}\n"
             f"metrics: {{controller: '127.0.0.1:{free_port()}'}}\n"
             f"stream: {{address: 'unix:{directory}/v.sock'}}\n"
-            f"checkpoint: {{directory: '{directory}/checkpoint'}}\n"
+            f"checkpoint: {{directory: '{directory}/checkpoint'}}\n{settings}"
             f"switches:\n  - {{dp_id: a1, pipeline: {pipeline}, logger_port: 4}}\n"
         )
         command = [sys.executable, "-m", "chamaleonet", "run", "--config", str(path)]

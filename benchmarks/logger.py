@@ -92,8 +92,9 @@ def collector_alone(
     begin = 10**18
     for flow in unanswered(syns(FLOWS, frames.shape[1]), begin):
         collector.known.put(flow.reshape(1), True)
+    times = begin + 1000 * np.arange(len(frames), dtype=np.int64)
     batches = [
-        as_batch(frames[first : first + _BATCH], begin + 1000 * first, 1000)
+        as_batch(frames[first : first + _BATCH], times[first : first + _BATCH])
         for first in range(0, len(frames), _BATCH)
     ]
     cpu, wall = time.process_time(), time.perf_counter()

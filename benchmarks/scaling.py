@@ -109,7 +109,8 @@ class Memory:
                 return
             frames = self._frames[self._at : self._at + BATCH]
             self._at += len(frames)
-            yield as_batch(frames, START + (self._at - len(frames)) * STEP, STEP)
+            number = np.arange(self._at - len(frames), self._at, dtype=np.int64)
+            yield as_batch(frames, START + number * STEP)
 
 
 def detect(share: int, channel: int) -> None:

@@ -35,13 +35,16 @@ _MESSAGE = np.dtype(
 _OPTIONS = bytes.fromhex("020405b40402080a000000010000000001030307")  # MSS, SACK, time, scale
 
 
-def syns(flows: int, size: int) -> NDArray[np.uint8]:
-    """Return the SYN of each of so many flows, filled up to ``size`` bytes: shape (flows, size)."""
+def syns(flows: int, size: int, first: int = 0) -> NDArray[np.uint8]:
+    """Return the SYN of each of so many flows, filled up to ``size`` bytes: shape (flows, size).
+
+    The flows are those from number ``first`` on; each number is another flow.
+    """
     header = np.zeros(flows, np.dtype([("link", ETHERNET), ("ip", IPV4), ("tcp", TCP)]))
     header["link"]["destination"] = 2, 0, 0, 0, 0, 2
     header["link"]["source"] = 2, 0, 0, 0, 0, 1
     header["link"]["type"] = 0x0800
-    number = np.arange(flows)
+    number = np.arange(first, first + flows)
     for name, value in (
         ("version_ihl", 0x45), ("length", size - ETHERNET.itemsize), ("ttl", 64),
         ("protocol", TCP_PROTOCOL), ("source", 0x0A000001 + number // 64),
@@ -65,8 +68,8 @@ def in_disorder(frames: NDArray[np.uint8], packets: int) -> NDArray[np.uint8]:
     return frames[order]
 
 
-def as_batch(frames: NDArray[np.uint8], begin: int, step: int) -> PacketBatch:
-    """Return frames (n, size) as a batch, ``step`` ns between them."""
+def as_batch(frames: NDArray[np.uint8], times: NDArray[np.int64] | int) -> PacketBatch:
+    """Return frames (n, size) as a batch, each at its time or all at one, ns."""
     number, size = frames.shape
     length = np.full(number, size, np.int32)
     return PacketBatch(
@@ -74,7 +77,7 @@ def as_batch(frames: NDArray[np.uint8], begin: int, step: int) -> PacketBatch:
         offset=np.arange(number, dtype=np.int64) * size,
         length=length,
         wire_length=length,
-        time=begin + np.arange(number, dtype=np.int64) * step,
+        time=np.full(number, times, np.int64),
         link=np.full(number, LinkType.ETHERNET, np.uint16),
     )
 
@@ -83,7 +86,7 @@ def unanswered(frames: NDArray[np.uint8], judged: int) -> NDArray[Any]:
     """Return the flows that these frames open, as they are when nobody answered: FLOW."""
     settings = Settings(max_flows=2 * len(frames))
     engine = Engine(settings)
-    for _ in engine.judge(as_batch(frames, judged - settings.timeout, 0)):
+    for _ in engine.judge(as_batch(frames, judged - settings.timeout)):
         pass
     for _ in engine.advance(judged):
         pass
