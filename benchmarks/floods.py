@@ -86,7 +86,7 @@ class Result(NamedTuple):
     shed: int
 
 
-def run(kind: str, rate: int, *, sheds: bool) -> Result:
+def run(kind: str, rate: int, *, sheds: bool, seconds: int = SECONDS) -> Result:
     """Let a flood pass."""
     rng = np.random.default_rng(rate)
     settings = Settings(
@@ -105,15 +105,15 @@ def run(kind: str, rate: int, *, sheds: bool) -> Result:
             counts["outside"] += int((ends == 0x0AFFFF01).any(axis=0).sum())
 
     start = 1000 * SECOND
-    for step in range(SECONDS * 100):
+    for step in range(seconds * 100):
         packets = [ordinary(step), flood(kind, rate // 100, rng)]
         columns = (np.concatenate(each) for each in zip(*packets, strict=True))
         take(engine.judge(frames(Packets(*columns), start + step * STEP, rng)))
-    take(engine.advance(start + (SECONDS + 4) * SECOND))
-    expected = HOSTS * SECONDS
+    take(engine.advance(start + (seconds + 4) * SECOND))
+    expected = HOSTS * seconds
     return Result(
         counts["inside"] / expected, counts["outside"] / expected,
-        counts["events"] / SECONDS, engine.shed,
+        counts["events"] / seconds, engine.shed,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ Prints Markdown tables. What is compared runs in the same run, alternating; medi
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -18,13 +17,14 @@ from statistics import median
 from threading import Thread
 
 from benchmarks.experiments.catalogue.controller_share import shares
+from benchmarks.experiments.catalogue.redirect_delay import delays
 from benchmarks.measure import ROOT
 from benchmarks.pipelines import PIPELINES
 from benchmarks.rules import RULES, redirects
 from benchmarks.segments import ACK, SYN, address, tcp_frame
 from chamaleonet.lab.machine import switch_runs
 from chamaleonet.switch.rules import COOKIE_PREFIX, rule_text
-from mininet_tests.harness import Controller, Network, missing, run
+from mininet_tests.harness import missing, run
 from tests.fake_switch import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -63,7 +63,7 @@ def controller(pipeline: str, port: int, settings: str = ""):
         path.write_text(
             f"openflow: {{listen: '127.0.0.1:{port}'}}\n"
             f"metrics: {{controller: '127.0.0.1:{free_port()}'}}\n"
-            f"stream: {{address: 'unix:{directory}/v.sock'}}\n"
+            f"stream: {{address: 'unix:{directory}/v.sock', spool: null, queue: 1000}}\n"
             f"checkpoint: {{directory: '{directory}/checkpoint'}}\n{settings}"
             f"switches:\n  - {{dp_id: a1, pipeline: {pipeline}, logger_port: 4}}\n"
         )
@@ -185,33 +185,11 @@ def bench_share() -> None:
             print(f"| {part}, {name} | {' | '.join(values)} |", flush=True)
 
 
-def quantile(buckets: list[tuple[float, float]], wanted: float) -> float:
-    """Return a quantile of a cumulative histogram, linear within a bucket."""
-    target, low, below = wanted * buckets[-1][1], 0.0, 0.0
-    for high, count in buckets:
-        if count >= target:
-            return low + (high - low) * (target - below) / max(count - below, 1)
-        low, below = high, count
-    return low
-
-
 def bench_delay() -> None:
     print("\n### From a verdict's deadline until the switch confirmed its redirect rule\n")
     print("| pipeline | rules | p50, ms | p99, ms |\n| --- | ---: | ---: | ---: |")
     for name, settings in PIPELINES.items():
-        with (
-            tempfile.TemporaryDirectory() as directory,
-            Network("single") as network,
-            Controller(Path(directory), settings) as control,
-        ):
-            for n in range(1, 501):
-                frame = tcp_frame(address(10, n), address(198, n), 40000, 443, SYN, 1, 0)
-                network.send("client", frame)
-                time.sleep(0.005)
-            control.wait_for(lambda: control.total("verdict_delay_seconds_count") == 500)
-            buckets = re.findall(r'verdict_delay_seconds_bucket{le="(.*)"} (.*)', control.scrape())
-        known = [(float(bound), float(count)) for bound, count in buckets]
-        p50, p99 = (quantile(known, q) * 1000 for q in (0.5, 0.99))
+        ((p50, _, p99),) = delays(settings, {200: 500})
         print(f"| {name} | 500 | {p50:.1f} | {p99:.1f} |", flush=True)
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from benchmarks.measure import run as run_measured
 from benchmarks.receivers import SENDER_CPU, Logger, Receiver, Tcpdump
 from benchmarks.wire import Sender, as_batch, in_disorder, syns, unanswered
@@ -35,7 +37,6 @@ from tests.namespace import Namespace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
 ROUNDS = 3
