@@ -11,7 +11,7 @@ from benchmarks.experiments.catalogue import (
 def test_live_calls_as_many_unanswered_as_offline():
     (row,) = (row for row in timeout_delay.run(True) if row["live"] is not None)
     assert 0 < row["unanswered"] < 0.2
-    assert 0 <= row["live"] < 0.4  # of fifty flows, by a clock that others use as well
+    assert abs(row["live"] - row["some"]) < 0.3  # by a clock that others use as well
 
 
 def test_delays_are_those_of_every_flow():
