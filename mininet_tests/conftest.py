@@ -1,5 +1,7 @@
 import pytest
 
+from benchmarks.experiments.__main__ import run
+from benchmarks.experiments.result import read
 from mininet_tests.harness import Controller, Network, missing
 
 
@@ -29,3 +31,15 @@ def lab(request, tmp_path_factory):
         Controller(tmp_path_factory.mktemp("lab"), settings, **dict(*others)) as controller,
     ):
         yield network, controller
+
+
+@pytest.fixture
+def rows_of(tmp_path):
+    """Return a function that runs an experiment quickly and returns its rows."""
+
+    def rows(name):
+        run([name], tmp_path, quick=True)
+        assert (tmp_path / f"{name}.svg").stat().st_size > 1000
+        return read(tmp_path / f"{name}.json").rows
+
+    return rows

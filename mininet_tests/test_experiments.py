@@ -6,21 +6,6 @@ from itertools import groupby
 
 import pytest
 
-from benchmarks.experiments.__main__ import run
-from benchmarks.experiments.result import read
-
-
-@pytest.fixture
-def rows_of(tmp_path):
-    """Return a function that runs an experiment quickly and returns its rows."""
-
-    def rows(name):
-        run([name], tmp_path, quick=True)
-        assert (tmp_path / f"{name}.svg").stat().st_size > 1000
-        return read(tmp_path / f"{name}.json").rows
-
-    return rows
-
 
 def test_the_controllers_share_falls_with_the_length_of_flows(rows_of):
     rows = rows_of("controller-share")
