@@ -40,7 +40,8 @@ EXPERIMENT = Experiment(
         "Without shedding whatever exceeds the table's room goes unjudged, and ordinary hosts are"
         " hit in proportion. With shedding hosts are served by where they are: the side that the"
         " flood does not come from loses next to nothing. A host outside cannot be told from a"
-        " source that is spoofed in its own network, so there it has its share and no more."
+        " source that is spoofed in its own network, so there it has its share and no more. What is"
+        " judged but not captured had no rule in the switch by the second SYN."
     ),
     columns=(
         Column(name="where", title="where"),
@@ -49,7 +50,8 @@ EXPERIMENT = Experiment(
         Column(name="sheds", title="sheds"),
         Column(name="inside", title="judged, of hosts inside", unit="share"),
         Column(name="outside", title="judged, of hosts outside", unit="share"),
-        Column(name="captured", title="captured, of all hosts", unit="share"),
+        Column(name="captured_inside", title="captured, of hosts inside", unit="share"),
+        Column(name="captured_outside", title="captured, of hosts outside", unit="share"),
     ),
     chart=Chart(kind="line", x="rate", y="inside", series=("where", "flood", "sheds"), log="x"),
     published=(
@@ -86,7 +88,8 @@ def run(quick: bool) -> list[Row]:
                 rows.append(
                     {
                         "where": "engine", "flood": name, "rate": rate, "sheds": sheds,
-                        "inside": result.inside, "outside": result.outside, "captured": None,
+                        "inside": result.inside, "outside": result.outside,
+                        "captured_inside": None, "captured_outside": None,
                     }
                 )  # fmt: skip
     for rate in settings["live_rates"]:
@@ -125,7 +128,8 @@ class Found(NamedTuple):
 
     inside: float
     outside: float
-    captured: float
+    captured_inside: float
+    captured_outside: float
 
 
 def live(kind: str, rate: int, seconds: int, *, sheds: bool) -> Found:
@@ -159,21 +163,19 @@ def live(kind: str, rate: int, seconds: int, *, sheds: bool) -> Found:
         copies.update(network.received(LOGGER))
         told = control.finished()
     judged = {
-        (flow["client"], flow["server"], flow["client_port"])
+        Flow(int.from_bytes(flow["client"]), int.from_bytes(flow["server"]), flow["client_port"])
         for _, flow, _ in told
         if flow["verdict"] == "unanswered"
     }
-    expected = [flow for some in ordinary.values() for flow in some]
-
-    def share(chosen: list[Flow]) -> float:
-        ends = [(*(each.to_bytes(4) for each in flow[:2]), flow.port) for flow in chosen]
-        return len(judged.intersection(ends)) / len(chosen)
-
-    repeats = {flow.syn(attempt=2)[1] for flow in expected}
+    expected = {flow for some in ordinary.values() for flow in some}
+    captured = {flow for flow in expected if flow.syn(attempt=2)[1] in copies}
+    inside = {flow for flow in expected if flow.is_inside}
     return Found(
-        share([flow for flow in expected if flow.is_inside]),
-        share([flow for flow in expected if not flow.is_inside]),
-        len(repeats & copies) / len(repeats),
+        *(
+            len(found & side) / len(side)
+            for found in (judged, captured)
+            for side in (inside, expected - inside)
+        )
     )
 
 
