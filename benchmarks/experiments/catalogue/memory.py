@@ -47,9 +47,9 @@ EXPERIMENT = Experiment(
         " it held before. Then all fail and are forgotten, and as many others come, several times:"
         " the second column is what is added from the second generation on, divided by the flows"
         " that came. `replay` judges a capture in which all flows wait (its peak); `run` gets them"
-        " as packet-ins of a switch (what it holds then; more than a million take too long). Memory is"
-        " what is resident. The last"
-        " column is the whole controller over generations of flows, of which nine in ten are"
+        " as packet-ins of a switch (what it holds then; more than a million take too long). Memory"
+        " is what is resident. The last column is the whole controller over generations of flows,"
+        " of which nine in ten are"
         " answered and one gets a rule: the least that it holds in the last third of the time,"
         " compared with the third before."
     ),
