@@ -217,7 +217,8 @@ class Controller:
         )  # fmt: skip
         for bridge in self._bridges:
             self.connect(bridge)
-        self._reader = VerdictReader(Endpoint(self._socket), acknowledges=False)
+        # What a flood makes may be read at the end: until then it waits here.
+        self._reader = VerdictReader(Endpoint(self._socket), acknowledges=False, capacity=1_000_000)
         self.wait_for(self._ready, 90)
 
     def connect(self, bridge: str) -> None:
