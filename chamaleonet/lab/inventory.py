@@ -26,23 +26,26 @@ class Host:
         name: as the topology has it.
         inside: it is in the network that is watched.
         addresses: by IP version, the main address first; those of one machine have one index.
+        subnets: that its addresses are in.
     """
 
     name: str
     inside: bool
     addresses: Mapping[int, tuple[str, ...]]
+    subnets: tuple[Network, ...] = ()
 
     @classmethod
     def of(cls, name: str, interfaces: Iterable[str], *, inside: bool) -> Host:
         """Return a host by its addresses in CIDR notation."""
-        addresses = [ip_interface(each).ip for each in interfaces]
+        own = [ip_interface(each) for each in interfaces]
         return cls(
             name,
             inside,
             {
-                family: tuple(str(each) for each in addresses if each.version == family)
+                family: tuple(str(each.ip) for each in own if each.version == family)
                 for family in FAMILIES
             },
+            tuple(dict.fromkeys(each.network for each in own)),
         )
 
 
