@@ -172,6 +172,7 @@ def grammar() -> str:
         ("A scenario", scenario.Scenario), ("`servers`", scenario.Server),
         ("`traffic`", scenario.Traffic), ("`plants`", scenario.Plant),
         ("`plants.match`", scenario.Match), ("`faults`", scenario.Fault),
+        ("`replay`", scenario.Replay),
     ):  # fmt: skip
         lines += [f"### {title}", "", "| key | default | meaning |", "| --- | --- | --- |"]
         if model is scenario.Plant:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
+from chamaleonet.lab import namespace
 from chamaleonet.lab.machine import DIST_PACKAGES, mininet, switch_runs
 from chamaleonet.log.stream.endpoint import Endpoint
 from chamaleonet.log.stream.packing import pack_flow
@@ -28,7 +28,6 @@ CANDIDATE_PORT, LOGGER_PORT = 3, 4
 CANDIDATE, LOGGER = "chtcand", "chtlog"
 DP_ID = "00000000000000a1"
 _OUTGOING = 4  # PACKET_OUTGOING
-_CLONE_NEWNET = 0x40000000
 
 
 def missing() -> str | None:
@@ -56,20 +55,11 @@ def bridge_exists(name: str) -> bool:
 
 def packet_socket(interface: str, pid: int | None = None) -> socket.socket:
     """Return a raw socket on an interface, in the network namespace of a process."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with contextlib.ExitStack() as back:
-        if pid is not None:
-            home, there = os.open("/proc/self/ns/net", 0), os.open(f"/proc/{pid}/ns/net", 0)
-            back.callback(os.close, home)
-            back.callback(os.close, there)
-            if libc.setns(there, _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-            back.callback(libc.setns, home, _CLONE_NEWNET)
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
-        raw.bind((interface, 0))
-        raw.setblocking(False)
-        return raw
+    with contextlib.nullcontext() if pid is None else namespace.entered(pid):
+        raw = namespace.packet_socket(interface)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+    raw.setblocking(False)
+    return raw
 
 
 def received(raw: socket.socket) -> list[bytes]:

@@ -106,6 +106,9 @@ HOW = {
     "docs/lab.md: chamaleonet lab run hpc-polling -o result": Elsewhere(
         "mininet_tests/test_lab.py", ('"lab", "run"',)
     ),
+    "docs/lab-replay.md: chamaleonet lab replay campus.pcap --topology campus -o result": Elsewhere(
+        "mininet_tests/test_lab_replay.py", ('"lab", "replay"', '"campus"')
+    ),
     "docs/live.md: deploy/ovs-setup --dp-id 00000000000000a1 inline br0": SWITCH,
     "docs/live.md: chamaleonet reload --config deploy/inline-ovs.yaml --dry-run": SWITCH,
     "docs/logger.md: chamaleonet keygen /etc/chamaleonet/anonymise.key": SWITCH,

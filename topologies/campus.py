@@ -45,6 +45,7 @@ class CampusTopo(Bordered):
     """Probe s1 is inline: port 1 leads to the border, port 2 to the Internet."""
 
     taps = (("border", "border-eth6"),)
+    detours = ("far", "wifi", "remote")
 
     def lay_out(self):
         for name in ("core", "access1", "access2"):

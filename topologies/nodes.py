@@ -296,12 +296,14 @@ class Network(Topo):
         taps: (node, interface) where all that crosses the probes passes exactly once, for each of
             the probes, or one for all.
         forward: what the probes do with packets, as in the configuration's ``switches[].forward``.
+        detours: hosts whose packets come late, not all, in tunnels or with other addresses.
     """
 
     probes: tuple[str, ...] = ("s1",)
     internal: tuple[str, ...] = ()
     taps: tuple[tuple[str, str], ...] = ()
     forward = "normal"
+    detours: tuple[str, ...] = ()
 
     def build(self, datapath=None, failMode="secure"):  # noqa: N803  Mininet's names
         self._datapath = datapath or fastest_datapath()

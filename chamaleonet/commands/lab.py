@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chamaleonet.commands.arguments import argument
+
 if TYPE_CHECKING:
     import argparse
 
@@ -42,6 +44,70 @@ def add(commands: Any) -> None:
         "--pipeline", choices=("conntrack", "reactive"), help="(default: the scenario's)"
     )
     running.set_defaults(run=run)
+    _add_replay(actions)
+
+
+def _add_replay(actions: Any) -> None:
+    from chamaleonet.lab.mapping import choice
+    from chamaleonet.units import duration, network
+
+    parser = actions.add_parser(
+        "replay",
+        help="replay captures in a topology",
+        description="Gives the addresses of captures to hosts of a topology, which send the"
+        " packets at their times, and compares what was found live with what is found offline."
+        " Needs root. The exit status is 1 if they differ.",
+    )
+    parser.add_argument(
+        "captures", nargs="+", metavar="CAPTURE", help="files, which are one stream in this order"
+    )
+    parser.add_argument(
+        "--topology", required=True, metavar="NAME|FILE", help="one of the lab's, or a file's"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", required=True,
+        help="where everything is written: a new or empty directory",
+    )  # fmt: skip
+    parser.add_argument(
+        "--map", action="append", default=[], type=argument(choice), metavar="CIDR=SELECTOR",
+        help="these addresses get the addresses of this host or selector (such as www:0-9); may be"
+        " repeated, the first that fits holds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--internal", action="append", type=argument(network), metavar="CIDR",
+        help="prefix of hosts inside in the captures, may be repeated"
+        " (default: the private prefixes of RFC 1918 and RFC 4193)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--speed", type=argument(_speed), default=1.0, metavar="N",
+        help="send so many times faster; timeouts are as much shorter",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=argument(_seconds), metavar="N",
+        help="so much of the captures, by their own time (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=argument(duration), default=duration("3s"),
+        help="without an answer for so long, by the captures' time, a flow is unanswered"
+        " (default: 3s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="the same one draws the same hosts"
+    )
+    parser.add_argument("--pipeline", choices=("conntrack", "reactive"), default="conntrack")
+    parser.set_defaults(run=replay)
+
+
+def _speed(text: str) -> float:
+    if not 0.01 <= (speed := float(text)) <= 1000:
+        raise ValueError(f"{text} is not from 0.01 to 1000")
+    return speed
+
+
+def _seconds(text: str) -> int:
+    from chamaleonet.units import duration
+
+    return duration(f"{text}s")
 
 
 def list_scenarios(_options: argparse.Namespace) -> int:
@@ -60,3 +126,27 @@ def run(options: argparse.Namespace) -> int:
     from chamaleonet.lab.run import run
 
     return run(options.scenario, options.output, options.seed, options.pipeline)
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Run the command; return the exit status."""
+    from chamaleonet.lab.replaying import scenario_of
+    from chamaleonet.lab.run import run_scenario
+    from chamaleonet.lab.scenario import Replay
+    from chamaleonet.units import PRIVATE, duration_text
+
+    chosen: dict[str, str] = {}
+    for each in options.map:
+        chosen.setdefault(str(each.network), each.selector)
+    wanted = Replay(
+        captures=tuple(options.captures),
+        map=chosen,
+        internal=tuple(options.internal or PRIVATE),
+        speed=options.speed,
+        duration=options.seconds and duration_text(options.seconds),
+    )
+    scenario = scenario_of(
+        wanted, topology=options.topology, seed=options.seed, pipeline=options.pipeline,
+        timeout=options.timeout,
+    )  # fmt: skip
+    return run_scenario("replay", scenario, options.output)

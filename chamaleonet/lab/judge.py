@@ -19,6 +19,7 @@ from chamaleonet.flows.engine import Settings
 from chamaleonet.lab import logged, named, rules
 from chamaleonet.lab.cases import join
 from chamaleonet.lab.planted import Planted
+from chamaleonet.lab.replayed import is_of_one_way, one_way, replayed
 from chamaleonet.lab.result import (
     Delay,
     Differences,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from chamaleonet.units import Network
 
 _ROWS = 10  # of flows that are shown, at most
+_ONE_WAY = "replies are out of sight in the captures themselves"
 _REUSED = "live does not see that the ports are used again (reactive pipeline)"
 
 
@@ -71,7 +73,8 @@ def judge(
             scenario names nothing.
     """
     config = configuration.load(directory / "chamaleonet.yaml")
-    true = truth(sorted(directory.glob("trace-*.pcap")), _settings(config, internal))
+    settings = _settings(config, internal)
+    true = truth(sorted(directory.glob("trace-*.pcap")), settings)
     written = logged.packets(directory / "log", internal)
     found = join(
         true,
@@ -86,7 +89,7 @@ def judge(
     report = _report(directory / "report.json")
     told = report or {"findings": [], "tables": {}}
     planted = [Planted(plant, inventory) for plant in scenario.plants]
-    rows = _Rows(found.cases, true.begin, _reuse(config))
+    rows = _Rows(found.cases, true.begin, _reuse(config), one_way(directory))
     of_plant: list[list[Case]] = [[] for _ in planted]
     for case in found.cases:
         at = next((n for n, each in enumerate(planted) if each.is_of(case.flow.key)), None)
@@ -111,11 +114,13 @@ def judge(
             _plant(each, its, found.cases, told, rows)
             for each, its in zip(planted, of_plant, strict=True)
         ],
+        replay=replayed(directory, found, settings, rows.known) if scenario.replay else None,
         healthy=healthy,
         differences=differences,
         unexpected_findings=unexpected,
         problems=[
-            *_problems(healthy, differences, unexpected, packets),
+            # What is in a capture may be found in it.
+            *_problems(healthy, differences, [] if scenario.replay else unexpected, packets),
             *(["there is no report"] if report is None else []),
         ],
     )
@@ -319,10 +324,11 @@ class _Rows:
         cases: all of them, in the order of time.
         begin: of the trace, ns.
         reuse: as ``_reuse`` returns it.
+        suspect: directions of which a replay's captures hold no replies.
     """
 
-    def __init__(self, cases: list[Case], begin: int, reuse: int) -> None:
-        self._begin = begin
+    def __init__(self, cases: list[Case], begin: int, reuse: int, suspect: frozenset[str]) -> None:
+        self._begin, self._suspect = begin, suspect
         self._reused: set[tuple[bytes, int]] = set()
         last: dict[bytes, int] = {}
         for case in cases:
@@ -334,6 +340,8 @@ class _Rows:
     def known(self, case: Case) -> str:
         """Return why live cannot do better; "" if it could."""
         unseen = case.live is None and (case.flow.name, case.flow.first) in self._reused
+        if is_of_one_way(case, self._suspect):
+            return _ONE_WAY
         return _REUSED if unseen else ""
 
     def of(self, cases: list[Case]) -> list[FlowRow]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from chamaleonet.errors import UserError
 from chamaleonet.lab.machine import mininet
+from chamaleonet.lab.namespace import entered
 from chamaleonet.lab.probe import disjoin, join
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from chamaleonet.lab.topology import Topology
 
@@ -57,6 +59,14 @@ class Network:
         for probe in self._topology.probes:
             probe.detach()
         self._net.stop()
+
+    def nodes(self) -> list[str]:
+        """Return the names of hosts and routers."""
+        return [node.name for node in self._net.hosts]
+
+    def entered(self, node: str) -> AbstractContextManager[None]:
+        """Let the calling thread be in a node's namespace meanwhile."""
+        return entered(self._net[node].pid)
 
     def start(self, node: str, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a command in a node's namespace, as the leader of a process group.

@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 _FIRST_PORT, _PORTS = 20_000, 12_000
 
 
+# From a deadline until the verdict is told, its rule is there, and packets have met it: a SYN is
+# repeated at 1, 3 and 7 s.
+_AFTER_DEADLINE = 2 * SECOND
+
+
+def patience(timeout: int) -> int:
+    """Return how many nanoseconds before the end nothing new may begin.
+
+    Args:
+        timeout: ns until a flow is unanswered.
+    """
+    return timeout + _AFTER_DEADLINE
+
+
 @dataclass(frozen=True)
 class Step:
     """One run of a command.

@@ -131,6 +131,46 @@ class Unexpected(Part):
     cause: str = Field(description="What it says.")
 
 
+class Replayed(Part):
+    """What became of captures that were replayed."""
+
+    packets: int = Field(description="In the captures.")
+    left_out: dict[str, int] = Field(description="Of these, packets that were not sent, by cause.")
+    sent: int = Field(description="Packets that were sent.")
+    late: float = Field(
+        description="Seconds that a packet was planned later than in the captures, at most."
+    )
+    behind: float = Field(description="Seconds that a packet was sent later than planned, at most.")
+    one_way: list[str] = Field(
+        description="Directions in which nobody is answered in the captures: verdicts are suspect."
+    )
+    original: dict[str, int] = Field(
+        description="Flows of the captures, by the verdict offline; who waits at the end is waited"
+        " for."
+    )
+    mapped: dict[str, int] = Field(description="Likewise of what was planned to be sent.")
+    crossing: int = Field(description="Flows of that between inside and outside.")
+    altered: int = Field(
+        description="Of these, flows whose verdict at the border is another one; races do not"
+        " count."
+    )
+    altered_rows: list[str] = Field(description="Some of them.")
+    expected_flows: int = Field(description="Flows that failed, by the trace.")
+    judged_right: int = Field(
+        description="Of these, those whose live verdict is the true one, and could be relied on."
+    )
+    live: dict[str, int] = Field(
+        description="Failing flows by the live verdict; `none`: not in the flow log."
+    )
+    captured: int = Field(description="Packets of failing flows that the logger wrote.")
+    captured_expected: Span = Field(description="Packets of these that it had to write.")
+    captured_missing: int = Field(
+        description="What flows lack of their least, but for those of which docs/live.md says why;"
+        " too many packets of another flow do not count against it."
+    )
+    problems: list[str] = Field(description="What is not as it must be.")
+
+
 class Result(Part):
     """What a run of a scenario came to."""
 
@@ -146,6 +186,9 @@ class Result(Part):
     verdicts: dict[str, int] = Field(description="All flows, by the true verdict.")
     packets: Packets = Field(description="How many packets came where.")
     plants: list[PlantResult] = Field(description="What was planted.")
+    replay: Replayed | None = Field(
+        description="What became of the captures; null where none were replayed."
+    )
     healthy: Healthy = Field(description="What must be left alone.")
     differences: Differences = Field(description="Where live and offline differ.")
     unexpected_findings: list[Unexpected] = Field(description="Findings that name no plant.")
@@ -154,8 +197,9 @@ class Result(Part):
     @computed_field(description="Whether everything is as it must be.")  # type: ignore[prop-decorator]
     @property
     def ok(self) -> bool:
-        """Whether neither the run nor a plant has a problem."""
-        return not (self.problems or any(plant.problems for plant in self.plants))
+        """Whether neither the run nor a part of it has a problem."""
+        of_replay = self.replay.problems if self.replay else []
+        return not (self.problems or of_replay or any(plant.problems for plant in self.plants))
 
 
 def json_schema() -> dict[str, Any]:
@@ -199,6 +243,8 @@ def show(result: Result, console: Console) -> None:
         f"{sum(result.verdicts.values())} flows, {result.healthy.flows} of them healthy;"
         f" {result.differences.flows} judged otherwise than offline"
     )
+    if result.replay:
+        _show_replay(result.replay, result.verdicts, console)
     packets = result.packets
     console.print(
         f"{packets.border} packets at the border, {_count(packets.controller)} to the controller,"
@@ -207,9 +253,33 @@ def show(result: Result, console: Console) -> None:
     for plant in result.plants:
         for problem in plant.problems:
             console.print(f"{plant.name}: {problem}", style="red", markup=False, soft_wrap=True)
+    if result.replay:
+        for problem in result.replay.problems:
+            console.print(f"replay: {problem}", style="red", markup=False, soft_wrap=True)
     for problem in result.problems:
         console.print(problem, style="red", markup=False, soft_wrap=True)
     console.print("as it must be" if result.ok else "not as it must be")
+
+
+def _show_replay(replay: Replayed, border: dict[str, int], console: Console) -> None:
+    table = Table(title="flows by verdict", title_justify="left")
+    table.add_column("verdict")
+    columns = {
+        "captures": replay.original,
+        "planned": replay.mapped,
+        "at the border": border,
+        "failing, live": replay.live,
+    }
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for verdict in dict.fromkeys(name for counts in columns.values() for name in counts):
+        table.add_row(verdict, *(str(counts.get(verdict, 0)) for counts in columns.values()))
+    console.print(table)
+    console.print(
+        f"{replay.judged_right} of {replay.expected_flows} failing flows judged right;"
+        f" {replay.captured} packets captured of them, at least {replay.captured_expected.least}"
+        " were to be"
+    )
 
 
 def _count(number: int | None) -> str:

@@ -15,19 +15,20 @@ from rich.console import Console
 from chamaleonet import __version__
 from chamaleonet.analysis import missing
 from chamaleonet.errors import UserError
-from chamaleonet.lab import machine, observe, play, result, scenario, topology
+from chamaleonet.lab import machine, observe, play, replaying, result, scenario, topology
 from chamaleonet.lab.configure import configured
 from chamaleonet.lab.interrupts import Interrupts
 from chamaleonet.lab.judge import judge
 from chamaleonet.lab.live import follow
 from chamaleonet.lab.network import Network
 from chamaleonet.lab.observe import Observers
-from chamaleonet.lab.plan import host_words, plan
+from chamaleonet.lab.plan import host_words, patience, plan
 from chamaleonet.lab.play import Player
 from chamaleonet.lab.probe import PROGRAMS as PROBE_PROGRAMS
 from chamaleonet.lab.programs import Programs
 from chamaleonet.lab.scenario import SECOND
 from chamaleonet.lab.scrape import scrape
+from chamaleonet.lab.send import Sender
 
 if TYPE_CHECKING:
     from chamaleonet.config import Config
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from chamaleonet.lab.topology import Topology
 
 _PROGRAMS = ("ethtool", "sysctl", *PROBE_PROGRAMS, *observe.PROGRAMS, *play.PROGRAMS)
-# From a deadline until the verdict is told, its rule is there, and packets have met it: a SYN is
-# repeated at 1, 3 and 7 s.
-_AFTER_DEADLINE = 2 * SECOND
 _SETTLE_SECONDS = 1.0  # from the last program's end until its last packets are judged
 
 
@@ -54,11 +52,15 @@ def run(name: str, directory: Path, seed: int | None, pipeline: str | None) -> i
     Raises:
         UserError: what is missing on this machine, wrong with the scenario, or went wrong.
     """
-    chosen = scenario.load(name)
     given = {"seed": seed, "pipeline": pipeline}
-    chosen = chosen.model_copy(
+    chosen = scenario.load(name).model_copy(
         update={key: value for key, value in given.items() if value is not None}
     )
+    return run_scenario(name, chosen, directory)
+
+
+def run_scenario(name: str, chosen: Scenario, directory: Path) -> int:
+    """Run a scenario that is read already; as ``run``."""
     machine.check("lab", (*_PROGRAMS, *scenario.programs(chosen)))
     directory = _made(directory)
     console = Console()
@@ -106,9 +108,10 @@ class _Prepared:
             self.topology: Topology = topology.load(chosen.topology)
             self.config: Config = configured(chosen, self.topology, directory, private)
             self._check()
-            self.steps: list[Step] = plan(
-                chosen, self.topology.inventory, self.config.timeout + _AFTER_DEADLINE
-            )
+            wait = patience(self.config.timeout)
+            self.steps: list[Step] = plan(chosen, self.topology.inventory, wait)
+            until = chosen.seconds * SECOND - wait
+            self.replay = replaying.prepared(chosen, self.topology, self.config, until)
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
 
@@ -127,10 +130,10 @@ class _Prepared:
         ):
             for selector in selectors:
                 inventory.networks(selector)
-        patience = self.config.timeout + _AFTER_DEADLINE
-        if self.scenario.seconds * SECOND <= patience:
+        wait = patience(self.config.timeout)
+        if self.scenario.seconds * SECOND <= wait:
             raise UserError(
-                f"seconds: must be more than {patience / SECOND:g}, until when verdicts are told"
+                f"seconds: must be more than {wait / SECOND:g}, until when verdicts are told"
             )
 
 
@@ -160,13 +163,22 @@ def _record(console: Console, prepared: _Prepared, interrupts: Interrupts) -> No
         stack.callback(player.stop)
         player.start_servers()
         player.set_lasting_faults()
+        players: list[Player | Sender] = [player]
+        if prepared.replay is not None:
+            sender = Sender(prepared.replay, network, directory)
+            stack.callback(sender.stop)
+            sender.set_up()
+            players.append(sender)
+            for words in replaying.words(prepared.replay):
+                console.print(words)
 
         def look() -> None:
-            for each in (player, programs, observers):
+            for each in (*players, programs, observers):
                 each.check()
 
         console.print(f"{len(prepared.steps)} steps in {chosen.seconds} s, seed {chosen.seed}")
-        player.start()
+        for each in players:
+            each.start()
         follow(console, programs, chosen.seconds, look, interrupts.pause)
         for words in player.stop():
             console.print(f"server {words}", soft_wrap=True, markup=False)

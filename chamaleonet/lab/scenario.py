@@ -26,9 +26,11 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from chamaleonet import yamlfile
 from chamaleonet.analysis.suppressions import FindingKind
 from chamaleonet.analysis.tables import TABLES
-from chamaleonet.config import Config, Duration, Section, Switch
+from chamaleonet.config import Cidr, Config, Duration, Section, Switch
 from chamaleonet.errors import UserError
 from chamaleonet.flows.transitions import VERDICTS
+from chamaleonet.lab.mapping import Choice, choice
+from chamaleonet.units import PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,6 +89,7 @@ def _check_switch(keys: dict[str, Any]) -> None:
     Switch.model_validate({"pipeline": pipeline} | fixed | keys)
 
 
+Pipeline = Literal["conntrack", "reactive"]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Command = Annotated[str, BeforeValidator(_command)]
 Service = Annotated[str, Field(pattern=r"^((tcp|udp)/\d{1,5}|icmp|icmpv6)$")]
@@ -186,6 +189,40 @@ class Fault(Section):
         return self
 
 
+class Replay(Section):
+    """Captures whose packets hosts of the topology send, with the hosts' addresses."""
+
+    captures: Texts = Field(
+        min_length=1, description="Files, one stream in this order; as seen from where one is."
+    )
+    map: dict[str, str] = Field(
+        default={},
+        description="Networks or addresses of the captures, and selectors: whose addresses these"
+        " get. The first that holds an address is meant.",
+    )
+    internal: tuple[Cidr, ...] = Field(
+        default=PRIVATE, description="What is inside in the captures; the rest of it goes outside."
+    )
+    speed: float = Field(default=1, ge=0.01, le=1000, description="How many times faster.")
+    duration: Duration | None = Field(
+        default=None, description="So much of the captures, by their own time; empty: all."
+    )
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What ``map`` says.
+
+        Raises:
+            ValueError: a key of it is no network.
+        """
+        return tuple(choice(f"{network}={selector}") for network, selector in self.map.items())
+
+    @model_validator(mode="after")
+    def _maps_networks(self) -> Self:
+        _ = self.choices
+        return self
+
+
 class Base(Section):
     """What scenarios and the files that they include have in common."""
 
@@ -207,13 +244,12 @@ class Scenario(Base):
     switch: Annotated[dict[str, Any], BeforeValidator(partial(_keys, _check_switch))] = Field(
         default={}, description="Keys of each of `switches` in it, likewise."
     )
-    pipeline: Literal["conntrack", "reactive"] = Field(
-        default="conntrack", description="How the switch finds candidates."
-    )
+    pipeline: Pipeline = Field(default="conntrack", description="How the switch finds candidates.")
     indicators: Texts = Field(
         default=(), description="Addresses and networks on the report's block list."
     )
     faults: tuple[Fault, ...] = Field(default=(), description="What the network does wrong.")
+    replay: Replay | None = Field(default=None, description="Captures to be sent; empty: none.")
     plants: tuple[Plant, ...] = Field(default=(), description="What must be found.")
 
     @model_validator(mode="after")

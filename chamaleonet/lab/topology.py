@@ -2,15 +2,17 @@
 
 Besides being a Mininet topology one has the attributes ``probes``, the names of the switches to
 watch by, whose ``dpid`` must be given; ``internal``, the prefixes that are watched; ``taps``, pairs
-of node and interface where all that crosses the probes passes exactly once; and, if mirror ports
-feed the probes, ``forward = "none"``. Hosts have the parameters ``addresses`` (in CIDR notation,
-the main ones first) and ``inside``.
+of node and interface where all that crosses the probes passes exactly once; if mirror ports feed
+the probes, ``forward = "none"``; and, if there are such, ``detours``, names of hosts whose packets
+come late, not all, in tunnels or with other addresses. Hosts have the parameters ``addresses`` (in
+CIDR notation, the main ones first) and ``inside``.
 """
 
 from __future__ import annotations
 
 import runpy
 from dataclasses import dataclass
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,7 @@ class Topology:
         taps: nodes and interfaces to capture at.
         forward: what the probes do with packets, as in ``switches[].forward``.
         inventory: of its hosts.
+        detours: hosts whose packets come late, not all, in tunnels or with other addresses.
     """
 
     plan: Any
@@ -47,6 +50,21 @@ class Topology:
     taps: tuple[tuple[str, str], ...]
     forward: str
     inventory: Inventory
+    detours: tuple[str, ...] = ()
+
+    def addresses(self) -> set[str]:
+        """Return the addresses of all nodes and of their interfaces, as far as it says."""
+        ends = [
+            info.get(end, {})
+            for *_, info in self.plan.links(withInfo=True)
+            for end in ("params1", "params2")
+        ]
+        nodes = [self.plan.nodeInfo(name) for name in self.plan.nodes()]
+        return {
+            str(ip_interface(address).ip)
+            for its in (*nodes, *ends)
+            for address in its.get("addresses", ())
+        }
 
     def check_node(self, name: str) -> None:
         """Make sure that there is a host or router.
@@ -141,4 +159,5 @@ def _checked(plan: Any) -> Topology:
             for name, its in information.items()
             if its.get("addresses")
         ),
+        tuple(getattr(plan, "detours", ())),
     )
