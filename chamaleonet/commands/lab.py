@@ -130,11 +130,13 @@ def run(options: argparse.Namespace) -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
+    from chamaleonet.lab import machine
     from chamaleonet.lab.replaying import scenario_of
-    from chamaleonet.lab.run import run_scenario
+    from chamaleonet.lab.run import PROGRAMS, run_scenario
     from chamaleonet.lab.scenario import Replay
     from chamaleonet.units import PRIVATE, duration_text
 
+    machine.check("lab", PROGRAMS)  # before captures are read, which takes its time
     chosen: dict[str, str] = {}
     for each in options.map:
         chosen.setdefault(str(each.network), each.selector)

@@ -82,6 +82,7 @@ class Mapping:
         new: by an address of the capture the one that it got, both in network byte order.
         hosts: by an address that was given the host that has it.
         added: by host the addresses that it is to be given, in CIDR notation.
+        unused: networks of choices that no address was in so far.
 
     Raises:
         UserError: a choice's selector names nothing, or an address where no host is.
@@ -101,6 +102,7 @@ class Mapping:
         self.new: dict[bytes, bytes] = {}
         self.hosts: dict[bytes, str] = {}
         self.added: dict[str, list[str]] = {}
+        self.unused = {each.network for each in choices}
         self._internal = internal
         chosen = [_places(inventory, each.selector) for each in choices]
         self._choices = [
@@ -165,6 +167,7 @@ class Mapping:
         """Return a free place for an address, best on a host that is none of others."""
         for network, places in self._choices:
             if address in network:
+                self.unused.discard(network)
                 return next(places[address.version], None)
         inside = any(address in network for network in self._internal)
         rooms = self._rooms[inside, address.version]

@@ -55,7 +55,7 @@ def packet_socket(interface: str, *, hears: bool = True) -> socket.socket:
     """
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL) if hears else 0)
     try:
-        raw.bind((interface, socket.htons(_ALL) if hears else 0))
+        raw.bind((interface, 0))  # 0: the protocol stays
     except OSError:
         raw.close()
         raise

@@ -156,7 +156,7 @@ def prepare(
         frames = [frame for frame in frames if frame.at <= until]  # they are in order
         left_out[TOO_LATE] += len(slots) - len(frames)
     if not frames:
-        causes = ", ".join(f"{cause} {count}" for cause, count in left_out.items())
+        causes = ", ".join(f"{cause} {count}" for cause, count in (+left_out).items())
         raise UserError(f"{', '.join(captures)}: nothing to send (left out: {causes or 'nothing'})")
     late = max(slot.at - wishes[slot.number].at for slot in slots)
     _exhaust(engine.advance(engine.now + settings.timeout))

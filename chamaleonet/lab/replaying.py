@@ -131,6 +131,8 @@ def words(replay: Prepared) -> Iterator[str]:
     if replay.left_out:
         causes = ", ".join(f"{count} {cause}" for cause, count in replay.left_out.most_common())
         yield f"left out: {replay.left_out.total()} packets ({causes})"
+    for network in sorted(map(str, replay.mapping.unused)):
+        yield f"map: {network}: no such address in the captures"
     if replay.late > _LATE:
         yield (
             f"up to {replay.late / SECOND:.1f} s later than in the captures: no more than"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from chamaleonet.lab.scenario import Scenario
     from chamaleonet.lab.topology import Topology
 
-_PROGRAMS = ("ethtool", "sysctl", *PROBE_PROGRAMS, *observe.PROGRAMS, *play.PROGRAMS)
+PROGRAMS = ("ethtool", "sysctl", *PROBE_PROGRAMS, *observe.PROGRAMS, *play.PROGRAMS)
 _SETTLE_SECONDS = 1.0  # from the last program's end until its last packets are judged
 
 
@@ -61,7 +61,7 @@ def run(name: str, directory: Path, seed: int | None, pipeline: str | None) -> i
 
 def run_scenario(name: str, chosen: Scenario, directory: Path) -> int:
     """Run a scenario that is read already; as ``run``."""
-    machine.check("lab", (*_PROGRAMS, *scenario.programs(chosen)))
+    machine.check("lab", (*PROGRAMS, *scenario.programs(chosen)))
     directory = _made(directory)
     console = Console()
     try:

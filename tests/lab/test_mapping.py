@@ -144,6 +144,7 @@ def test_choices_come_first_and_keep_their_addresses_to_themselves():
         choices=[choice("10.1.1.0/24=hpc"), choice("8.8.8.8=far"), choice("9.0.0.0/8=192.0.2.10")]
     )
     assert taken(made, "10.1.1.7", "8.8.8.8") == ("10.20.30.10", "198.51.100.10")
+    assert made.unused == {ip_network("9.0.0.0/8")}
     assert taken(made, "10.1.1.8", "8.8.8.8") == "no_address"  # hpc: its main address alone
     others = [taken(made, "10.2.2.2", f"7.7.{n}.7") for n in range(7)]
     assert all(len(each) == 2 for each in others)

@@ -79,12 +79,13 @@ def test_a_map_must_be_of_networks(path):
 
 
 def test_what_is_sent_and_what_is_not(path):
-    its = made(path)
+    its = made(path, map={"10.99.0.0/16": "staff"})
     sent = prepared(its, Topology(), Config(), 20 * SECOND)
     assert [frame.host for frame in sent.frames] == ["staff"]
     assert list(words(sent)) == [
         "sending 1 packets of 2 addresses from staff, www",
         "left out: 2 packets (1 excluded, 1 too_late)",
+        "map: 10.99.0.0/16: no such address in the captures",
     ]
     assert prepared(its.model_copy(update={"replay": None}), Topology(), Config(), 1) is None
 
