@@ -87,7 +87,7 @@ def same_verdicts(records):
     assert told(after, lambda address: address) == told(before, new.__getitem__)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_sequences(), st.integers(14, 90))
 def test_the_verdicts_stay(records, snaplen):
     same_verdicts(records)
@@ -102,7 +102,7 @@ def test_the_verdicts_of_captures_stay(name):
     same_verdicts(_records(CAPTURES[name]))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(_damaged(), st.integers(0, 2000))
 def test_any_packet_that_counts_becomes_a_whole_one(data, more):
     header = decode(data, RAW)
