@@ -158,6 +158,13 @@ def _scenarios(version: int, vlan: int, number) -> list[Scenario]:
     add("unanswered udp", at, [c(at, query)], c(at, query)[1], ["unanswered"])
     at = ends()
     add("unanswered ping", at, [c(at, echo(1))], c(at, echo(2))[1], ["unanswered"])
+    # A scanner's: the tracker calls queries of another code than 0 invalid.
+    odd, odd_reply = echo(1), echoed(1)
+    odd.code = odd_reply.code = 9
+    at = ends()
+    add("answered ping of code 9", at, [c(at, odd), s(at, odd_reply)], c(at, odd)[1])
+    at = ends()
+    add("unanswered ping of code 9", at, [c(at, odd)], c(at, odd)[1], ["unanswered"])
     at = ends()
     add("NULL probe", at, [c(at, tcp("", 100))], c(at, tcp("", 100))[1], ["unanswered"])
     at = ends()

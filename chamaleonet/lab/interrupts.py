@@ -26,6 +26,8 @@ class Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._came:
+            return  # the program ends: a second signal is to change nothing any more
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

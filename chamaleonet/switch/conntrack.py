@@ -65,18 +65,20 @@ def _judged_though_invalid() -> Iterator[Match]:
     """Yield what opens a flow by the contract's section 3, but no connection.
 
     A SYN+ACK without a SYN (mirror ports reorder), SYN+FIN and the probes with none of SYN, ACK
-    and RST, replies to unseen ICMP queries, and the address mask queries, which the tracker does
-    not know. A lone SYN is invalid only where it is out of window in a live connection: that opens
-    no flow.
+    and RST, replies to unseen ICMP queries, the address mask queries, which the tracker does not
+    know, and ICMP queries and replies of another code than 0, of which it wants none (scanners
+    send them). A lone SYN is invalid only where it is out of window in a live connection: that
+    opens no flow.
     """
     for family in FAMILIES:
         tcp = (("eth_type", family), ("ip_proto", TCP), _INVALID)
         yield (*tcp, ("tcp_flags", (SYN | ACK, SYN | ACK | RST)))
         yield (*tcp, ("tcp_flags", (SYN | FIN, SYN | FIN | ACK | RST)))
         yield (*tcp, ("tcp_flags", (0, SYN | ACK | RST)))
-    for kind in (0, 14, 16, 17, 18):
+    for kind in (0, 8, 13, 14, 15, 16, 17, 18):
         yield ("eth_type", IPV4), ("ip_proto", ICMP), _INVALID, ("icmpv4_type", kind)
-    yield ("eth_type", IPV6), ("ip_proto", ICMP6), _INVALID, ("icmpv6_type", 129)
+    for kind in (128, 129):
+        yield ("eth_type", IPV6), ("ip_proto", ICMP6), _INVALID, ("icmpv6_type", kind)
 
 
 class ConntrackPipeline:
