@@ -2,6 +2,7 @@
 # sudo (or it is said which are missing), Python packages into .venv.
 
 PYTHON ?= $(shell deploy/find-python)
+SCENARIO ?= hpc-polling
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -11,11 +12,15 @@ PACKAGES := openvswitch-switch mininet iproute2 nftables ethtool iputils-ping cu
 # What tests need besides: a browser, Java for Spark, setcap, a terminal, jq, systemd-analyze,
 # a lease to hold.
 TEST_PACKAGES := chromium default-jre-headless libcap2-bin tmux jq systemd etcd-server
+# What the lab's hosts run besides, and scan each other with. A resolver and a time server would
+# start as services of this machine: these are unpacked.
+LAB_PACKAGES := dropbear-bin iperf3 nftables nmap openssh-client
+LAB_UNPACKED := chrony unbound
 # Draws the state diagram of the documentation.
 SITE_PACKAGES := graphviz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench experiments deb docs site dist clean
+.PHONY: help demo lab test lint bench experiments deb docs site dist clean
 
 help: ## show this
 	@awk -F ': ## | ## ' '/^[a-z]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +28,12 @@ help: ## show this
 demo: $(VENV)/installed packages ## a small campus on a real switch, judged live for 30 s
 	deploy/as-root $(BIN)/chamaleonet demo
 
-test: $(VENV)/installed packages test-packages .tools/prometheus $(VENV)-ryu/installed ## run all tests
+lab: $(VENV)/installed packages lab-packages ## a campus with planted failures, and what was found of them
+	deploy/as-root rm -rf build/lab/$(SCENARIO)
+	deploy/as-root env "PATH=$(CURDIR)/.tools:$$PATH:/usr/sbin:/sbin" \
+		$(BIN)/chamaleonet lab run $(SCENARIO) -o build/lab/$(SCENARIO)
+
+test: $(VENV)/installed packages test-packages lab-packages .tools/prometheus $(VENV)-ryu/installed ## run all tests
 	# As root, each of the processes has a network and an Open vSwitch of its own: conftest.py.
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 2 --dist loadfile
 
@@ -67,12 +77,15 @@ clean: ## remove all that was made here
 	rm -rf $(VENV) $(VENV)-ryu .tools build dist .coverage* .*_cache benchmarks/.data
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: packages test-packages site-packages
+.PHONY: packages test-packages lab-packages site-packages
 packages:
 	@deploy/install-packages $(PACKAGES)
 
 test-packages:
 	@deploy/install-packages $(TEST_PACKAGES)
+
+lab-packages: .tools/lab
+	@deploy/install-packages $(LAB_PACKAGES)
 
 site-packages:
 	@deploy/install-packages $(SITE_PACKAGES)
@@ -93,7 +106,11 @@ $(VENV)-ryu/installed: pyproject.toml $(VENV)/installed
 	else rm $(VENV)-ryu/bin/python; echo "Ryu 4.34 needs Python 3.11: its test will be skipped"; fi
 	@touch $@
 
-# Prometheus and its checker, taken out of their package: no service is wanted.
-.tools/prometheus: deploy/unpack-prometheus
-	@deploy/unpack-prometheus $(@D)
+# Programs taken out of their packages: no service is wanted.
+.tools/prometheus: deploy/unpack
+	@deploy/unpack $(@D) prometheus
+	@touch $@
+
+.tools/lab: deploy/unpack
+	@deploy/unpack $(@D) $(LAB_UNPACKED)
 	@touch $@

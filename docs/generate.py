@@ -157,10 +157,14 @@ def top() -> str:
 
 def scenarios() -> str:
     """Return a table of the scenarios that come with the package."""
-    lines = ["| scenario | seconds | what it shows |", "| --- | ---: | --- |"]
+    lines = ["| scenario | seconds | what it shows | named by | literature |"]
+    lines.append("| --- | ---: | --- | --- | --- |")
     for name in scenario.names():
         loaded = scenario.load(name)
-        lines.append(f"| `{name}` | {loaded.seconds} | {loaded.title} |")
+        namers = dict.fromkeys(namer for plant in loaded.plants for namer in plant.named_by)
+        named_by = ", ".join(f"`{namer}`" for namer in namers)
+        cells = [f"`{name}`", loaded.seconds, loaded.title, named_by, loaded.literature]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join([*lines, ""])
 
 

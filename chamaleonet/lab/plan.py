@@ -46,6 +46,8 @@ class Step:
 
     Attributes:
         at: when it starts, ns after the traffic's begin.
+        until: when it is ended, if it goes on; None for what is run again and again, which ends
+            by itself.
         host: the namespace that it runs in.
         traffic: the name of its traffic.
         command: with ``{directory}`` still to be filled in, if it is used.
@@ -53,6 +55,7 @@ class Step:
     """
 
     at: int
+    until: int | None
     host: str
     traffic: str
     command: tuple[str, ...]
@@ -90,7 +93,9 @@ def _steps(
     clients = [end for each in traffic.clients for end in inventory.ends(each)]
     servers = [end for each in traffic.servers for end in inventory.ends(each)]
     families = {"4": (4,), "6": (6,), "both": (4, 6)}[traffic.family]
-    for number, at in enumerate(_times(traffic, scenario, len(clients), patience, random)):
+    end = scenario.seconds * SECOND - patience
+    stop = min(traffic.stop or end, end)
+    for number, at in enumerate(_times(traffic, stop, len(clients), random)):
         in_turn = traffic.turns or traffic.every is None
         client = clients[number % len(clients)] if in_turn else random.choice(clients)
         family = families[number % len(families)]
@@ -104,7 +109,8 @@ def _steps(
             )
         if not family:
             raise UserError(f"{traffic.name}: client and server share no IP version")
-        free = ports.setdefault(client.host, _ports(scenario.seed, client.host))
+        if client.host not in ports:
+            ports[client.host] = _ports(scenario.seed, client.host)
         asked = server.addresses[family] if server else ""
         words = {
             **host_words(inventory, client.host),
@@ -116,9 +122,10 @@ def _steps(
             "seed": str(scenario.seed),
         }
         if "{port}" in traffic.run:
-            words["port"] = str(next(free))
+            words["port"] = str(next(ports[client.host]))
         yield Step(
             at,
+            stop if traffic.every is None else None,
             client.host,
             traffic.name,
             command_of(traffic.run, words),
@@ -132,14 +139,12 @@ def command_of(run: str, words: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def host_words(inventory: Inventory, host: str) -> dict[str, str]:
-    """Return the words that are filled in by the host alone.
-
-    Raises:
-        UserError: there is no such host.
-    """
-    [end] = inventory.ends(host)
+    """Return the words that are filled in by the host alone; a router has no address of its own."""
+    its = inventory.hosts.get(host)
     return {"python": sys.executable} | {
-        f"address{family}": address for family, address in end.addresses.items()
+        f"address{family}": addresses[0]
+        for family, addresses in (its.addresses if its else {}).items()
+        if addresses
     }
 
 
@@ -149,12 +154,9 @@ def _server(servers: list[End], number: int, random: Random, traffic: Traffic) -
     return servers[number % len(servers)] if traffic.turns else random.choice(servers)
 
 
-def _times(
-    traffic: Traffic, scenario: Scenario, clients: int, patience: int, random: Random
-) -> Iterator[int]:
+def _times(traffic: Traffic, stop: int, clients: int, random: Random) -> Iterator[int]:
     """Yield when each step of a traffic starts, ns."""
-    end = scenario.seconds * SECOND - patience
-    at, stop = traffic.start or 0, min(traffic.stop or end, end)
+    at = traffic.start or 0
     if traffic.every is None:
         for _ in range(clients):
             yield at

@@ -55,6 +55,7 @@ class Player:
         self._pause = pause
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._running: list[subprocess.Popen[bytes]] = []
+        self._lasting: dict[int, subprocess.Popen[bytes]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._play, name="player")
         self._error: UserError | None = None
@@ -126,6 +127,8 @@ class Player:
                 yield fault.stop, partial(self._nft, fault.at, faults.end(number))
         for number, step in enumerate(self._steps):
             yield step.at, partial(self._start_step, number, step)
+            if step.until is not None:
+                yield step.until, partial(self._end_step, number)
 
     def _play(self) -> None:
         try:
@@ -147,7 +150,15 @@ class Player:
         if step.files or any("{directory}" in word for word in command):
             directory = self._directory(f"step{number}", step.files, {})
             command = [filled(word, directory) for word in command]
-        self._running.append(self._start(step.traffic, step.host, command))
+        process = self._start(step.traffic, step.host, command)
+        self._running.append(process)
+        if step.until is not None:
+            self._lasting[number] = process
+
+    def _end_step(self, number: int) -> None:
+        process = self._lasting.pop(number)
+        if process.poll() is None:
+            _send(process, signal.SIGTERM)
 
     def _start(self, name: str, host: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self._said / f"{name}.txt").open("ab") as said:

@@ -22,7 +22,7 @@ from chamaleonet.lab.judge import judge
 from chamaleonet.lab.live import follow
 from chamaleonet.lab.network import Network
 from chamaleonet.lab.observe import Observers
-from chamaleonet.lab.plan import host_words, patience, plan
+from chamaleonet.lab.plan import patience, plan
 from chamaleonet.lab.play import Player
 from chamaleonet.lab.probe import PROGRAMS as PROBE_PROGRAMS
 from chamaleonet.lab.programs import Programs
@@ -119,7 +119,7 @@ class _Prepared:
         """Make sure that all names mean something; the plan checks those that it needs itself."""
         inventory = self.topology.inventory
         for server in self.scenario.servers:
-            host_words(inventory, server.host)
+            self.topology.check_node(server.host)
         for fault in self.scenario.faults:
             self.topology.check_node(fault.at)
         matches = [plant.match for plant in self.scenario.plants]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -138,7 +139,9 @@ class Traffic(Section):
     )
     start: Duration | None = Field(default=None, description="When it begins; empty: at once.")
     stop: Duration | None = Field(
-        default=None, description="When it begins no more; empty: in time for the last verdict."
+        default=None,
+        description="When it begins no more, or is ended if it goes on; empty: in time for the"
+        " last verdict.",
     )
 
 
@@ -223,19 +226,30 @@ class Replay(Section):
         return self
 
 
-class Base(Section):
-    """What scenarios and the files that they include have in common."""
+class Part(Section):
+    """What a scenario may include: another scenario, or a file of what several share."""
 
+    include: Texts = Field(
+        default=(), description="Scenarios, or other files, that this one is made of, too."
+    )
     servers: tuple[Server, ...] = Field(default=(), description="Programs that go on.")
     traffic: tuple[Traffic, ...] = Field(default=(), description="Healthy traffic.")
+    indicators: Texts = Field(
+        default=(), description="Addresses and networks on the report's block list."
+    )
+    faults: tuple[Fault, ...] = Field(default=(), description="What the network does wrong.")
+    plants: tuple[Plant, ...] = Field(default=(), description="What must be found.")
 
 
-class Scenario(Base):
+_PARTS = tuple(name for name in Part.model_fields if name != "include")
+
+
+class Scenario(Part):
     """A scenario."""
 
     title: str = Field(min_length=1, max_length=90, description="One line about it.")
+    literature: str = Field(default="", description="Where what it shows is described.")
     topology: str = Field(description="A topology's name, or a file of Mininet topologies.")
-    include: Texts = Field(default=(), description="Files whose servers and traffic are added.")
     seconds: int = Field(ge=5, le=3600, description="How long traffic goes on.")
     seed: int = Field(default=1, ge=0, description="What is drawn is drawn by it.")
     config: Annotated[dict[str, Any], BeforeValidator(partial(_keys, _check_config))] = Field(
@@ -245,18 +259,21 @@ class Scenario(Base):
         default={}, description="Keys of each of `switches` in it, likewise."
     )
     pipeline: Pipeline = Field(default="conntrack", description="How the switch finds candidates.")
-    indicators: Texts = Field(
-        default=(), description="Addresses and networks on the report's block list."
-    )
-    faults: tuple[Fault, ...] = Field(default=(), description="What the network does wrong.")
     replay: Replay | None = Field(default=None, description="Captures to be sent; empty: none.")
-    plants: tuple[Plant, ...] = Field(default=(), description="What must be found.")
 
     @model_validator(mode="after")
     def _names(self) -> Self:
         if twice := _twice(self):
             raise ValueError(f"{twice}: two have this name")
         return self
+
+
+class _Included(Scenario):
+    """A part, and what counts for nothing where it is a scenario by itself."""
+
+    title: str = ""
+    topology: str = ""
+    seconds: int = 0
 
 
 def _twice(scenario: Scenario) -> str | None:
@@ -277,7 +294,7 @@ def programs(scenario: Scenario) -> Iterator[str]:
 def dump(scenario: Scenario) -> str:
     """Return a scenario as YAML that says the same: includes merged, defaults left out."""
     tree = scenario.model_dump(mode="json", exclude_defaults=True, exclude={"include"})
-    own_first = sorted(tree, key=lambda key: key in Base.model_fields)
+    own_first = sorted(tree, key=lambda key: key in Part.model_fields)
     text: str = yaml.safe_dump({key: tree[key] for key in own_first}, sort_keys=False, width=100)
     return text
 
@@ -304,13 +321,11 @@ def load(name: str) -> Scenario:
         known = ", ".join(sorted(each.stem for each in HERE.glob("*.yaml")))
         raise UserError(f"{name}: no such scenario (there are: {known}; or give a file)")
     scenario = yamlfile.read(path, Scenario)
-    for included in scenario.include:
-        base = yamlfile.read(_beside(path, included), Base)
-        more = {
-            "servers": base.servers + scenario.servers,
-            "traffic": base.traffic + scenario.traffic,
-        }
-        scenario = scenario.model_copy(update=more)
+    parts = [*_included(path, scenario, {path.resolve()}), scenario]
+    merged = {
+        name: tuple(chain.from_iterable(getattr(part, name) for part in parts)) for name in _PARTS
+    }
+    scenario = scenario.model_copy(update=merged)
     if twice := _twice(scenario):
         raise UserError(f"{path}: {twice}: two have this name")
     if ".py" in scenario.topology:
@@ -319,6 +334,13 @@ def load(name: str) -> Scenario:
     return scenario
 
 
-def _beside(path: Path, name: str) -> Path:
-    own = path.parent / f"{name}.yaml"
-    return own if own.is_file() else HERE / f"{name}.yaml"
+def _included(path: Path, part: Part, seen: set[Path]) -> Iterator[Part]:
+    """Yield what a file includes, each file once, what it includes itself before it."""
+    for name in part.include:
+        beside = path.parent / f"{name}.yaml"
+        its = beside if beside.is_file() else HERE / f"{name}.yaml"
+        if its.resolve() not in seen:
+            seen.add(its.resolve())
+            included = yamlfile.read(its, _Included)
+            yield from _included(its, included, seen)
+            yield included

@@ -4,7 +4,7 @@ import pytest
 
 from chamaleonet.errors import UserError
 from chamaleonet.lab.inventory import Host, Inventory
-from chamaleonet.lab.plan import plan
+from chamaleonet.lab.plan import host_words, plan
 from chamaleonet.lab.scenario import SECOND, Scenario
 
 INVENTORY = Inventory(
@@ -113,3 +113,16 @@ def test_what_is_filled_in_is_no_more_words():
 def test_nothing_runs_where_there_is_no_host():
     with pytest.raises(UserError, match="ping: clients: nothing runs at"):
         planned(PING | {"clients": "10.9.9.9"})
+
+
+def test_what_goes_on_is_ended_in_time_for_its_last_verdict_or_when_it_says():
+    [step] = planned(PING, patience=4 * SECOND)
+    assert step.until == 6 * SECOND
+    [step] = planned(PING | {"stop": "2s"}, patience=4 * SECOND)
+    assert step.until == 2 * SECOND
+    assert {step.until for step in planned(WEB)} == {None}
+
+
+def test_a_router_has_no_address_of_its_own():
+    assert host_words(INVENTORY, "border").keys() == {"python"}
+    assert host_words(INVENTORY, "old")["address4"] == "192.0.2.9"

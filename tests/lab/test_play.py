@@ -159,3 +159,15 @@ def test_lateness_is_known(player):
     own.start()
     wait_for(lambda: own.latest > 0)
     assert own.latest < 60 * SECOND
+
+
+def test_what_goes_on_is_ended_when_it_says_and_others_are_not(player):
+    goes_on = {"clients": "h", "run": f"{sys.executable} -c 'import time; time.sleep(60)'"}
+    made = player(
+        traffic=[goes_on | {"name": "short", "stop": "300ms"}, goes_on | {"name": "long"}]
+    )
+    made.start()
+    wait_for(lambda: len(made._running) == 2)
+    long, short = made._running  # of one time, by name
+    wait_for(lambda: short.poll() is not None)
+    assert long.poll() is None

@@ -145,3 +145,14 @@ def test_they_are_listed_without_what_only_reports_and_switches_need():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "hpc-polling" in done.stdout
+
+
+def test_scenarios_include_scenarios_and_what_they_share_but_once(written):
+    written("traffic:\n  - {name: web, clients: client, every: 1s, run: curl x}\n", "shared.yaml")
+    written(FILE + "include: shared\nindicators: 192.0.2.9\n", "one.yaml")
+    two = FILE.replace("name: gone", "name: away") + "include: [shared, one]\n"
+    written(two.replace("topology: single", "topology: tap"), "two.yaml")
+    whole = FILE[: FILE.index("plants:")].replace("seconds: 20", "seconds: 9")
+    read = scenario.load(written(whole + "include: [one, two]\n", "whole.yaml"))
+    assert [each.name for each in (*read.traffic, *read.plants)] == ["web", "gone", "away"]
+    assert (read.indicators, read.topology, read.seconds) == (("192.0.2.9",), "single", 9)
