@@ -13,6 +13,7 @@ import ibis
 import pyarrow as pa
 
 from chamaleonet.analysis.source import FAILED
+from chamaleonet.analysis.times import MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +58,7 @@ class Case:
 
     def __init__(self, logs: Logs, options: Options, tables: Mapping[str, Any]) -> None:
         self.logs, self.options, self.tables = logs, options, tables
-        self.begin, self.end = logs.span or (0, 0)
+        self.begin, self.end = _span(logs)
         self.erroneous = _erroneous(logs, logs.flows)
         tried = logs.tried
         self.flows = tried.filter(tried.direction.isin(BEGUN_INSIDE))
@@ -105,6 +106,17 @@ class Case:
         self.pairs = _without(self.pairs, inside)
         outside = _keys(row for row in untimed if row.host == row.server)
         self.from_outside = _without(self.from_outside, outside)
+
+
+def _span(logs: Logs) -> tuple[int, int]:
+    """Return what time a log surely covers, ns: where all is well it has no flows but counters."""
+    begin, end = logs.span or (0, 0)
+    minutes = logs.row(
+        logs.healthy.aggregate(first=logs.healthy.minute.min(), last=logs.healthy.minute.max())
+    )
+    if minutes["first"] is None:
+        return begin, end
+    return min(begin, minutes["first"] + MINUTE), max(end, minutes["last"])
 
 
 def _erroneous(logs: Logs, flows: ir.Table) -> int:

@@ -72,3 +72,15 @@ def test_what_one_client_alone_sees_is_none(find_one, day):
     for n in range(30):
         day.flow(10 * HOUR + n, "10.1.0.3", f"198.18.7.{n}")
     assert find_one(KIND, day) is None
+
+
+def test_what_was_well_before_and_after_is_known_by_counters_alone(find_one):
+    logs = Logs()
+    for second in range(900):
+        logs.healthy(second, "10.1.0.9")
+    for n, server in enumerate(synthetic.addresses(8, "198.18.5.0/24")):
+        for m in range(3):
+            logs.flow(500 + n * 0.2 + m * 8, f"10.1.0.{m}", server)
+    found = find_one(KIND, logs)
+    assert found.flows == 24
+    assert "for 17 seconds" in found.cause
