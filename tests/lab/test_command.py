@@ -81,7 +81,7 @@ def test_a_directory_that_holds_something(capsys, tmp_path, able):
     ("text", "said"),
     [
         ("traffic:\n  - {name: a, clients: nobody, run: 'true'}\n", "nobody: neither an address"),
-        ("servers:\n  - {host: nobody, run: 'true'}\n", "nobody: neither an address"),
+        ("servers:\n  - {host: nobody, run: 'true'}\n", "nobody: no host or router"),
         ("faults:\n  - {at: nobody, action: drop, to: client}\n", "nobody: no host or router"),
         ("faults:\n  - {at: client, action: drop, to: client:99}\n", "client has addresses"),
         (PLANT + "    match: {servers: nobody}\n", "nobody: neither an address"),
