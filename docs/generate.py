@@ -157,7 +157,7 @@ def top() -> str:
 
 def scenarios() -> str:
     """Return a table of the scenarios that come with the package."""
-    lines = ["| scenario | seconds | what it shows | named by | literature |"]
+    lines = ["| scenario | seconds | what it shows | named by | related work |"]
     lines.append("| --- | ---: | --- | --- | --- |")
     for name in scenario.names():
         loaded = scenario.load(name)

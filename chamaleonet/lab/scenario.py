@@ -248,7 +248,7 @@ class Scenario(Part):
     """A scenario."""
 
     title: str = Field(min_length=1, max_length=90, description="One line about it.")
-    literature: str = Field(default="", description="Where what it shows is described.")
+    literature: str = Field(default="", description="Work on failures of that kind.")
     topology: str = Field(description="A topology's name, or a file of Mininet topologies.")
     seconds: int = Field(ge=5, le=3600, description="How long traffic goes on.")
     seed: int = Field(default=1, ge=0, description="What is drawn is drawn by it.")
