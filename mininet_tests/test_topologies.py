@@ -99,14 +99,16 @@ NAMES = {
 def test_plain_mininet_runs_it(name):
     assert switch_runs()
     test = "pingall" if name == "single" else "none"
-    command = (
-        f"mn --custom {ROOT}/topologies/{NAMES[name]}.py --topo {name},failMode=standalone"
-        f" --test {test}"
-    )
+    script = f"""
+        mount --bind {ROOT} /mnt
+        mount -t tmpfs tmpfs /tmp
+        cd /mnt/topologies
+        exec mn --custom {NAMES[name]}.py --topo {name},failMode=standalone --test {test}
+    """
     # Where it fails, it kills whatever looks like Mininet's, and empties /tmp: let it have its own.
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     done = subprocess.run(
-        [*alone, "sh", "-c", f"mount -t tmpfs tmpfs /tmp && exec {command}"],
+        [*alone, "sh", "-ec", script],
         cwd="/", capture_output=True, text=True, timeout=60,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -169,6 +170,11 @@ class FakeSwitch:
 
     def send(self, data):
         self.socket.sendall(data)
+
+    def hears(self, seconds=0.0):
+        """Tell whether a message, or the connection's end, comes within so many seconds."""
+        whole = len(self._buffer) >= 8 and len(self._buffer) >= self._length()
+        return whole or bool(select.select([self.socket], [], [], seconds)[0])
 
     def receive(self):
         """Return (type, xid, body) of the next message, after what must be answered was."""

@@ -1,5 +1,8 @@
 """One end of a tunnel: what enters its interface leaves in UDP to the other end, as it is.
 
+But for multicast: what a kernel tells its neighbours (MLD, router solicitations) nobody answers, so
+the tunnel itself would look like one that is dead.
+
 Usage: tunnel.py INTERFACE HERE THERE
 
 It ends when its standard input does.
@@ -27,6 +30,11 @@ def open_tunnel(name: str) -> int:
     return descriptor
 
 
+def is_multicast(packet: bytes) -> bool:
+    """Tell whether an IP packet is for a group (RFC 5771, RFC 4291)."""
+    return packet[16] >> 4 == 0xE if packet[0] >> 4 == 4 else packet[24] == 0xFF
+
+
 def carry(name: str, here: str, there: str) -> None:
     inner = open_tunnel(name)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outer:
@@ -36,8 +44,10 @@ def carry(name: str, here: str, there: str) -> None:
             if sys.stdin in ready:
                 return
             if inner in ready:
+                packet = os.read(inner, 65535)
                 with contextlib.suppress(OSError):  # the other end is out of reach: lost
-                    outer.sendto(os.read(inner, 65535), (there, PORT))
+                    if not is_multicast(packet):
+                        outer.sendto(packet, (there, PORT))
             if outer in ready:
                 with contextlib.suppress(OSError):  # told of an ICMP error, or no IP packet
                     os.write(inner, outer.recv(65535))
