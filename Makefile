@@ -35,7 +35,8 @@ lab: $(VENV)/installed packages lab-packages ## a campus with planted failures, 
 
 test: $(VENV)/installed packages test-packages lab-packages .tools/prometheus $(VENV)-ryu/installed ## run all tests
 	# As root, each of the processes has a network and an Open vSwitch of its own: conftest.py.
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 2 --dist loadfile
+	# Files in their own order: by number of tests, the few that take minutes would come last.
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed site ## style, types, the direction of imports, generated documentation
 	$(BIN)/ruff check

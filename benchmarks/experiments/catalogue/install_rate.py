@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FIRST = "first ChamaleoNet (C, P4 on a Tofino switch)"
-_HANDED_DOWN = "the project's issue 8; we found no public page that has it"
+_HANDED_DOWN = "told of the first ChamaleoNet; we found no public page that has it"
 _NOTEBOOK = (
     "https://github.com/zhihao1998/ChamaleoNet analysis/bfrt_grpc_test.ipynb, random entries,"
     " median of the printed times"
