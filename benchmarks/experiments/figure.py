@@ -46,7 +46,7 @@ def _series(result: Result) -> dict[str, tuple[list[Any], list[Any]]]:
     chart = result.experiment.chart
     lines: dict[str, tuple[list[Any], list[Any]]] = {}
     for row in result.rows:
-        parts = [str(row[name]) for name in chart.series if row[name] is not None]
+        parts = [_part(result, name, row[name]) for name in chart.series if row[name] is not None]
         for y in chart.ys:
             if row[y] is None:
                 continue
@@ -55,6 +55,12 @@ def _series(result: Result) -> dict[str, tuple[list[Any], list[Any]]]:
             xs.append(row[chart.x])
             ys.append(row[y])
     return lines
+
+
+def _part(result: Result, name: str, value: Any) -> str:
+    """Return a value in the name of a line: a number with its unit."""
+    unit = result.experiment.column(name).unit
+    return f"{value:.4g} {unit}" if unit and unit != "share" else str(value)
 
 
 def _lines(axes: Axes, lines: dict[str, tuple[list[Any], list[Any]]], *, steps: bool) -> None:

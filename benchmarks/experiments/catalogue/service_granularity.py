@@ -75,7 +75,9 @@ EXPERIMENT = Experiment(
         Column(name="rules", title="bypass rules at most"),
         Column(name="live", title="missed on a switch", unit="share"),
     ),
-    chart=Chart(kind="line", x="failing", y="missed", series=("granularity", "rate"), log="x"),
+    chart=Chart(
+        kind="line", x="failing", y="missed", series=("granularity", "rate", "idle"), log="x"
+    ),
     needs_root=True,
     parameters={
         "idle": 180,
