@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _VERDICTS = ("answered", "recovered", "refused", "icmp_error", "unanswered")
 _PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6")
 _LOOK_SECONDS = 0.5
+_LINE_SECONDS = 5.0
 
 
 def follow(
@@ -29,7 +30,7 @@ def follow(
     """Show what the controller finds.
 
     Args:
-        console: a table on a terminal, else a line whenever something has changed.
+        console: a table on a terminal, else a line every few seconds if something has changed.
         programs: the controller's.
         seconds: how long.
         on_look: is called twice a second.
@@ -37,14 +38,15 @@ def follow(
     """
     end = time.monotonic() + seconds
     said: dict[str, int] = {}
+    next_line = 0.0
     with Live(console=console, auto_refresh=False) as live:
         while (now := time.monotonic()) < end:
             on_look()
             metrics = programs.controller()
             if console.is_terminal:
                 live.update(_table(metrics, end - now), refresh=True)
-            elif (entered := _entered(metrics)) != said:
-                said = entered
+            elif now >= next_line and (entered := _entered(metrics)) != said:
+                said, next_line = entered, now + _LINE_SECONDS
                 counts = ", ".join(f"{verdict} {count}" for verdict, count in said.items())
                 console.print(f"{end - now:3.0f} s left: {counts}")
             pause(min(_LOOK_SECONDS, max(end - time.monotonic(), 0)))
