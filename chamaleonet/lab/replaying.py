@@ -40,8 +40,8 @@ def prepared(scenario: Scenario, topology: Topology, config: Config, until: int)
         until: when the last packet may be sent, ns after the first one.
 
     Raises:
-        UserError: a capture cannot be read or is damaged, nothing in it can be sent, or its map
-            names nothing of the topology.
+        UserError: a capture cannot be read or is damaged, nothing in it can be sent or would be
+            seen, or its map names nothing of the topology.
     """
     wanted = scenario.replay
     if wanted is None:
@@ -62,9 +62,21 @@ def prepared(scenario: Scenario, topology: Topology, config: Config, until: int)
         timeout=round(config.timeout * wanted.speed),
         idle_timeout=round(config.idle_timeout * wanted.speed),
     )
-    return prepare(
+    made = prepare(
         wanted.captures, mapping, settings, speed=wanted.speed, part=wanted.duration, until=until
     )
+    if not (scenario.traffic or scenario.plants or _crosses(made, inventory)):
+        raise UserError(
+            f"{', '.join(wanted.captures)}: no packet crosses the border, where we look: say by"
+            " internal prefixes which hosts are inside and which are not"
+        )
+    return made
+
+
+def _crosses(replay: Prepared, inventory: Inventory) -> bool:
+    """Tell whether any packet goes from inside to outside, or the other way."""
+    inside = {name for name, host in inventory.hosts.items() if host.inside}
+    return any((frame.host in inside) != (frame.to in inside) for frame in replay.frames)
 
 
 def _used(scenario: Scenario, inventory: Inventory) -> Iterator[str]:

@@ -61,6 +61,16 @@ def test_nothing_to_send(capsys, tmp_path, path, able):  # noqa: F811
     assert said == f"replay: {path}: nothing to send (left out: same_host 2)"
 
 
+@needs_mininet
+def test_nothing_would_be_seen(capsys, tmp_path, path, able):  # noqa: F811
+    command = arguments(path, tmp_path, "--internal", "0.0.0.0/0", "--topology", "campus")
+    said = told(capsys, *command)
+    assert said == (
+        f"replay: {path}: no packet crosses the border, where we look: say by internal prefixes"
+        " which hosts are inside and which are not"
+    )
+
+
 def test_options_become_a_scenario(tmp_path, path, able, monkeypatch):  # noqa: F811
     made = []
     monkeypatch.setattr(run, "run_scenario", lambda *each: made.append(each) or 0)
