@@ -27,7 +27,9 @@ OTHERS = [
     if name not in ("campus", "healthy") and (CHOSEN == "all" or name in CHOSEN.split(","))
 ]
 
+MOST = 900  # s: the longest takes nine minutes
 pytestmark = [
+    pytest.mark.timeout(MOST + 60),
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     *(
@@ -43,7 +45,9 @@ def run(tmp_path):
         assert machine.switch_runs()
         command = [sys.executable, "-m", "chamaleonet", "lab", "run", name, "-o", tmp_path]
         environment = os.environ | {"PATH": PATH}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=MOST
+        )
         return done.returncode, json.loads((tmp_path / "result.json").read_text()), done.stdout
 
     return in_full
