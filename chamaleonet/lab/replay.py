@@ -18,10 +18,11 @@ from chamaleonet.capture.link import LinkType
 from chamaleonet.errors import UserError
 from chamaleonet.flows.decode import Decoder
 from chamaleonet.flows.engine import Engine, Settings
-from chamaleonet.flows.headers import BIT_FROM_HIGH, BIT_QUOTED, HEADERS, Counted
+from chamaleonet.flows.headers import BIT_FROM_HIGH, BIT_QUOTED, Counted
 from chamaleonet.flows.visibility import one_way
 from chamaleonet.lab.frames import addresses, rewritten
 from chamaleonet.lab.schedule import SECOND, Wish, schedule
+from chamaleonet.lab.truth import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from chamaleonet.lab.mapping import Mapping
 
 TOO_LATE = "too_late"  # there is no time left to send it, and to judge it
-_KEY_BYTES = HEADERS.fields["vlan"][1] if HEADERS.fields else 0
 _KEPT = (Counted.FLOW_PACKETS, Counted.ICMP_ERRORS, Counted.ICMP_INFO)
 
 
@@ -196,9 +196,9 @@ class _Clock:
         at = round((self._latest - self.begin) / self._speed)
         from_high = bool(header["bits"] & BIT_FROM_HIGH)
         if header["counted"] == Counted.FLOW_PACKETS:
-            return Wish(at, header.tobytes()[:_KEY_BYTES], from_high)
+            return Wish(at, header.tobytes()[:KEY_BYTES], from_high)
         if header["bits"] & BIT_QUOTED:  # an error goes the other way than what it quotes
-            return Wish(at, header.tobytes()[:_KEY_BYTES], not from_high)
+            return Wish(at, header.tobytes()[:KEY_BYTES], not from_high)
         return Wish(at, None, from_high)
 
 

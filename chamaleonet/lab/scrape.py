@@ -36,11 +36,23 @@ def total(metrics: Metrics, name: str, **labels: str) -> int:
 
 
 def quantile(metrics: Metrics, name: str, share: float) -> float | None:
-    """Return a quantile of a histogram, as PromQL's histogram_quantile does; None if it is empty.
+    """Return a quantile of a histogram; None if it is empty."""
+    buckets = [(float(own["le"]), value) for own, value in metrics.get(f"{name}_bucket", [])]
+    return of_buckets(sorted(buckets), share)
+
+
+def of_buckets(buckets: list[tuple[float, float]], share: float) -> float | None:
+    """Return a quantile of a cumulative histogram, as PromQL's histogram_quantile does.
 
     Between two buckets' bounds it is interpolated, so it is as exact as the buckets are narrow.
+
+    Args:
+        buckets: upper bound and how many are at most that, in order, infinity last.
+        share: 0 to 1.
+
+    Returns:
+        The quantile in the bounds' unit; None if nothing was counted.
     """
-    buckets = sorted((float(own["le"]), value) for own, value in metrics.get(f"{name}_bucket", []))
     wanted = share * buckets[-1][1] if buckets else 0.0
     if not wanted:
         return None

@@ -15,7 +15,7 @@ from chamaleonet.capture.batch import PacketBatch
 from chamaleonet.capture.files import open_capture
 from chamaleonet.errors import UserError
 from chamaleonet.flows.engine import Engine
-from chamaleonet.flows.headers import BIT_REQUEST
+from chamaleonet.flows.headers import BIT_REQUEST, HEADERS
 from chamaleonet.flows.records import MARK_CLIENT_HIGH, Change, Role
 from chamaleonet.flows.transitions import VERDICTS, State
 from chamaleonet.log.arrow import arrow_batch
@@ -33,7 +33,7 @@ _COLUMNS: dict[str, Any] = {
     "link": np.uint16,
 }  # fmt: skip
 # A key as decoded packets and flows have it, at the beginning of both records.
-KEY_BYTES = 38
+KEY_BYTES = HEADERS.fields["vlan"][1] if HEADERS.fields else 0
 _NEVER_JUDGED = (State.PENDING, State.MIDSTREAM)
 
 

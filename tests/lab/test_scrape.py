@@ -1,4 +1,8 @@
-from chamaleonet.lab.scrape import parsed, quantile, total
+import math
+
+import pytest
+
+from chamaleonet.lab.scrape import of_buckets, parsed, quantile, total
 
 TEXT = """\
 # HELP chamaleonet_flows_total Flows.
@@ -22,3 +26,12 @@ def test_a_quantile_is_interpolated():
     assert quantile(metrics, "x", 0.5) == 1.0
     assert quantile(metrics, "x", 0.75) == 1.5
     assert quantile({}, "x", 0.5) is None
+
+
+@pytest.mark.parametrize(("wanted", "value"), [(0.25, 0.5), (0.5, 1.0), (0.75, 1.5), (1.0, 2.0)])
+def test_a_quantile_is_interpolated_within_its_bucket(wanted, value):
+    assert of_buckets([(1.0, 50), (2.0, 100), (math.inf, 100)], wanted) == value
+
+
+def test_empty_buckets_are_passed_over():
+    assert of_buckets([(1.0, 0), (2.0, 0), (3.0, 10), (math.inf, 10)], 0.5) == 2.5

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.experiments.experiment import Chart, Column, Experiment, Row
 from benchmarks.pipelines import PIPELINES
 from benchmarks.segments import SYN, address, tcp_frame
+from chamaleonet.lab.scrape import of_buckets
 from mininet_tests.harness import Controller, Network
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def delays(settings: str, flows: dict[int, int]) -> list[list[float]]:
         first = 1
         for rate, number in flows.items():
             buckets = measure(network, control, rate, range(first, first + number))
-            found.append([round(1000 * quantile(buckets, share), 1) for share in (0.5, 0.9, 0.99)])
+            found.append(
+                [round(1000 * of_buckets(buckets, share), 1) for share in (0.5, 0.9, 0.99)]
+            )
             first += number
     return found
 
@@ -104,13 +107,3 @@ def histogram(control: Controller) -> Counter[float]:
     """Return how many delays so far were at most so many seconds."""
     buckets = re.findall(r'verdict_delay_seconds_bucket{le="(.*)"} (.*)', control.scrape())
     return Counter({float(bound): int(float(count)) for bound, count in buckets})
-
-
-def quantile(buckets: list[tuple[float, float]], wanted: float) -> float:
-    """Return a quantile of a cumulative histogram, linear within a bucket."""
-    target, low, below = wanted * buckets[-1][1], 0.0, 0.0
-    for high, count in buckets:
-        if count >= target:
-            return low + (high - low) * (target - below) / max(count - below, 1)
-        low, below = high, count
-    return low
